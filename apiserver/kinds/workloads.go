@@ -1,0 +1,6 @@
+package kinds
+
+// workloads are the kinds that run programs: pods and all that makes them.
+func workloads() []*Kind {
+	return []*Kind{}
+}

@@ -1,0 +1,137 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+
+	"kubette/store"
+)
+
+// Loop calls a reconcile function for the keys added to it: one call at a time for a key, failed keys again later with a
+// growing delay.
+type Loop[K comparable] struct {
+	name      string
+	reconcile Reconcile[K]
+	options   Options
+	queue     workqueue.TypedRateLimitingInterface[K]
+
+	mu     sync.Mutex
+	causes map[K]string // the newest cause for each waiting key
+}
+
+// Reconcile brings one key's actual state nearer to the desired one. It reads state, never an event. A positive Duration
+// asks to be called for the key again after it; an error asks for it with back-off.
+type Reconcile[K comparable] func(ctx context.Context, key K) (time.Duration, error)
+
+// Options of a loop; the zero value has one worker, no gate, no trace, and backs off from 5 ms to 1000 s, which are the
+// defaults of Kubernetes' controllers.
+type Options struct {
+	Workers int
+	Machine *Machine // where the component can be paused and traced; nil for neither
+	// MinBackoff and MaxBackoff bound the delay after an error, which doubles each time.
+	MinBackoff, MaxBackoff time.Duration
+}
+
+// New makes a loop. Its name is the component's, for example "replicaset-controller".
+func New[K comparable](name string, reconcile Reconcile[K], options Options) *Loop[K] {
+	if options.Workers == 0 {
+		options.Workers = 1
+	}
+	if options.MinBackoff == 0 {
+		options.MinBackoff = 5 * time.Millisecond
+	}
+	if options.MaxBackoff == 0 {
+		options.MaxBackoff = 1000 * time.Second
+	}
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[K](options.MinBackoff, options.MaxBackoff)
+	queue := workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[K]{
+		Name: name, Clock: clock.RealClock{},
+	})
+	options.Machine.register(name, func() int { return queue.Len() })
+	return &Loop[K]{name: name, reconcile: reconcile, options: options, queue: queue, causes: map[K]string{}}
+}
+
+// Add asks for a key to be reconciled. The cause says what changed ("pods/default/web-1 deleted"); it goes into the
+// trace and, through the context, into the store with every write of that reconciliation.
+func (l *Loop[K]) Add(key K, cause string) {
+	l.note(key, cause)
+	l.queue.Add(key)
+}
+
+// AddAfter asks for a key after a delay.
+func (l *Loop[K]) AddAfter(key K, delay time.Duration, cause string) {
+	l.note(key, cause)
+	l.queue.AddAfter(key, delay)
+}
+
+func (l *Loop[K]) note(key K, cause string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.causes[key] = cause
+}
+
+// Run reconciles until the context ends, and returns when the last worker has.
+func (l *Loop[K]) Run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range l.options.Workers {
+		workers.Go(func() {
+			for l.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	l.queue.ShutDown()
+	workers.Wait()
+}
+
+func (l *Loop[K]) next(ctx context.Context) bool {
+	key, stopped := l.queue.Get()
+	if stopped {
+		return false
+	}
+	defer l.queue.Done(key)
+	if err := l.options.Machine.Gate(l.name).Wait(ctx); err != nil {
+		return false
+	}
+	l.mu.Lock()
+	cause := l.causes[key]
+	delete(l.causes, key)
+	l.mu.Unlock()
+
+	record := l.options.Machine.begin(l.name, fmt.Sprint(key), cause)
+	again, err := l.reconcile(record.into(ctx), key)
+	record.end(again, err)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		l.note(key, "retry of "+record.ID)
+		l.queue.AddRateLimited(key)
+	case again > 0:
+		l.queue.Forget(key)
+		l.note(key, "timer of "+record.ID)
+		l.queue.AddAfter(key, again)
+	default:
+		l.queue.Forget(key)
+	}
+	return true
+}
+
+// Step runs a function as one traced step of a component that has a queue of its own, such as the scheduler: it waits at
+// the gate, and records what the function notes.
+func Step(ctx context.Context, machine *Machine, component, key, cause string, step func(ctx context.Context) error) error {
+	if err := machine.Gate(component).Wait(ctx); err != nil {
+		return err
+	}
+	record := machine.begin(component, key, cause)
+	err := step(record.into(ctx))
+	record.end(0, err)
+	return err
+}
+
+func (r *Record) into(ctx context.Context) context.Context {
+	return store.WithCause(context.WithValue(ctx, recordKey{}, r), r.ID)
+}
