@@ -34,11 +34,20 @@ func ResourceOf[T Object]() schema.GroupVersionResource {
 
 // KindOf returns the API kind of a Go type; it panics as ResourceOf does.
 func KindOf[T Object]() schema.GroupVersionKind {
-	kinds, _, err := scheme.Scheme.ObjectKinds(newObject[T]())
+	kind, err := KindOfObject(newObject[T]())
 	if err != nil {
 		panic(fmt.Sprintf("client: %v", err))
 	}
-	return kinds[0]
+	return kind
+}
+
+// KindOfObject returns the API kind of a typed object, whose own apiVersion and kind fields are usually empty.
+func KindOfObject(object runtime.Object) (schema.GroupVersionKind, error) {
+	kinds, _, err := scheme.Scheme.ObjectKinds(object)
+	if err != nil {
+		return schema.GroupVersionKind{}, err
+	}
+	return kinds[0], nil
 }
 
 func newObject[T Object]() T {

@@ -1,0 +1,124 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
+)
+
+// eventQueue is how many events may wait to be written; further ones are dropped, as client-go does: events are help for
+// people, and must never hold up a component.
+const eventQueue = 1000
+
+// Recorder writes a component's events: what `kubectl describe` shows at its end. Equal events are folded into one with
+// a count, and floods are cut, by client-go's own correlator.
+type Recorder struct {
+	client     Interface
+	source     corev1.EventSource
+	correlator *record.EventCorrelator
+	queue      chan *corev1.Event
+}
+
+// NewRecorder makes a recorder for a component; host is the node that it runs on, or "".
+func NewRecorder(c Interface, component, host string) *Recorder {
+	return &Recorder{
+		client:     c,
+		source:     corev1.EventSource{Component: component, Host: host},
+		correlator: record.NewEventCorrelator(clock.RealClock{}),
+		queue:      make(chan *corev1.Event, eventQueue),
+	}
+}
+
+// Event says something about an object: kind is Normal or Warning, reason a CamelCase word, then a sentence. It never
+// blocks; Run writes. A nil Recorder says nothing.
+func (r *Recorder) Event(object Object, kind, reason, format string, args ...any) {
+	if r == nil {
+		return
+	}
+	gvk, err := KindOfObject(object)
+	if err != nil {
+		slog.Error("event about an unknown kind", "error", err)
+		return
+	}
+	r.EventRef(corev1.ObjectReference{
+		APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: object.GetNamespace(), Name: object.GetName(),
+		UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
+	}, kind, reason, format, args...)
+}
+
+// EventRef is Event about a part of an object, for example a container of a pod (fieldPath).
+func (r *Recorder) EventRef(about corev1.ObjectReference, kind, reason, format string, args ...any) {
+	if r == nil {
+		return
+	}
+	namespace := about.Namespace
+	if namespace == "" {
+		namespace = metav1.NamespaceDefault
+	}
+	now := metav1.Now()
+	event := &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:      fmt.Sprintf("%s.%x", about.Name, time.Now().UnixNano()),
+			Namespace: namespace,
+		},
+		InvolvedObject:      about,
+		Reason:              reason,
+		Message:             fmt.Sprintf(format, args...),
+		Type:                kind,
+		Source:              r.source,
+		FirstTimestamp:      now,
+		LastTimestamp:       now,
+		Count:               1,
+		ReportingController: r.source.Component,
+		ReportingInstance:   r.source.Host,
+	}
+	select {
+	case r.queue <- event:
+	default:
+		slog.Debug("event dropped, too many wait", "component", r.source.Component, "reason", reason)
+	}
+}
+
+// Run writes events until the context ends.
+func (r *Recorder) Run(ctx context.Context) {
+	for {
+		select {
+		case event := <-r.queue:
+			r.write(ctx, event)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *Recorder) write(ctx context.Context, event *corev1.Event) {
+	result, err := r.correlator.EventCorrelate(event)
+	if err != nil || result.Skip {
+		return
+	}
+	events := Of[*corev1.Event](r.client)
+	var written *corev1.Event
+	if result.Event.Count > 1 {
+		written, err = events.Patch(ctx, result.Event.Namespace, result.Event.Name, types.StrategicMergePatchType, result.Patch)
+	}
+	// The folded event may have expired meanwhile: then it starts anew.
+	if result.Event.Count <= 1 || apierrors.IsNotFound(err) {
+		fresh := result.Event.DeepCopy()
+		fresh.ResourceVersion = ""
+		written, err = events.Create(ctx, fresh)
+	}
+	if err != nil {
+		// A namespace on its way out takes no more events; that is expected.
+		slog.Debug("event not written", "component", r.source.Component, "reason", event.Reason, "error", err)
+		return
+	}
+	r.correlator.UpdateState(written)
+}
