@@ -50,7 +50,7 @@ type Store interface {
 	// Compact forgets what was replaced or deleted at or before a revision. Current values are never lost.
 	Compact(ctx context.Context, revision int64) error
 
-	// CompactedRevision is the highest revision that was compacted, 0 for none: reads must be above it.
+	// CompactedRevision is the highest revision that was compacted, 0 for none: reads must be at or above it.
 	CompactedRevision() int64
 
 	// Close waits for writes under way and releases the store's files. Watchers end with ErrClosed.

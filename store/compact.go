@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sort"
+)
+
+// Compact implements Store.
+func (m *Memory) Compact(_ context.Context, revision int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.compactable(revision); err != nil {
+		return err
+	}
+	m.compact(revision)
+	return nil
+}
+
+func (m *Memory) compactable(revision int64) error {
+	switch {
+	case m.closed:
+		return ErrClosed
+	case revision > m.revision:
+		return fmt.Errorf("compact at revision %d, the newest is %d: %w", revision, m.revision, ErrFutureRevision)
+	case revision <= m.compacted:
+		return fmt.Errorf("compact at revision %d, compacted up to %d: %w", revision, m.compacted, ErrCompacted)
+	}
+	return nil
+}
+
+// compact forgets, and returns the revisions that it forgot: what was replaced at or before the revision, and tombstones.
+// The value that a key had at the revision stays, so that reads at the revision itself still work.
+func (m *Memory) compact(revision int64) (forgotten []int64) {
+	touched := map[string]bool{}
+	for _, entry := range m.log[:revision-m.compacted] {
+		touched[entry.Key] = true
+	}
+	for key := range touched {
+		history := m.history(key)
+		// keep is the first entry to keep: the newest one at or before the revision, unless that is a tombstone.
+		keep := sort.Search(len(history.entries), func(i int) bool { return history.entries[i].Revision > revision })
+		if keep > 0 && !history.entries[keep-1].Deleted {
+			keep--
+		}
+		for _, entry := range history.entries[:keep] {
+			forgotten = append(forgotten, entry.Revision)
+		}
+		if keep == len(history.entries) {
+			m.keys.Delete(history)
+			continue
+		}
+		history.entries = append([]*Entry(nil), history.entries[keep:]...)
+	}
+	m.log = append([]*Entry(nil), m.log[revision-m.compacted:]...)
+	m.compacted = revision
+	m.wake() // watchers that are behind learn that they are
+	return forgotten
+}

@@ -1,0 +1,224 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/google/btree"
+)
+
+// Memory is a Store that lives as long as the process. Bolt keeps its working copy in one, too.
+type Memory struct {
+	mu        sync.RWMutex
+	keys      *btree.BTreeG[*versions]
+	log       []*Entry // every kept write, log[i] has revision compacted+1+i
+	revision  int64
+	compacted int64
+	closed    bool
+	change    chan struct{} // closed and replaced at every write, and when the store closes
+}
+
+// versions are the kept entries of one key, oldest first.
+type versions struct {
+	key     string
+	entries []*Entry
+}
+
+// NewMemory makes an empty store.
+func NewMemory() *Memory {
+	return &Memory{
+		keys:   btree.NewG(32, func(a, b *versions) bool { return a.key < b.key }),
+		change: make(chan struct{}),
+	}
+}
+
+// Revision implements Store.
+func (m *Memory) Revision() int64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.revision
+}
+
+// CompactedRevision implements Store.
+func (m *Memory) CompactedRevision() int64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.compacted
+}
+
+// Write implements Store.
+func (m *Memory) Write(_ context.Context, write Write) (*Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	entry, err := m.next(write, m.current(write.Key), m.revision+1)
+	if err != nil {
+		return nil, err
+	}
+	m.apply(entry)
+	return entry, nil
+}
+
+// next makes the entry that a write would add, without adding it.
+func (m *Memory) next(write Write, current *Entry, revision int64) (*Entry, error) {
+	if m.closed {
+		return nil, ErrClosed
+	}
+	var at int64
+	if current != nil && !current.Deleted {
+		at = current.Revision
+	}
+	if at != write.Expected {
+		return nil, fmt.Errorf("%s is at revision %d, expected %d: %w", write.Key, at, write.Expected, ErrConflict)
+	}
+	if write.Delete && at == 0 {
+		return nil, fmt.Errorf("%s: %w", write.Key, ErrNotFound)
+	}
+	entry := &Entry{
+		Key: write.Key, Value: write.Value, Deleted: write.Delete, Revision: revision,
+		CreateRevision: revision, Version: 1, Meta: write.Meta, Object: write.Object,
+	}
+	if at != 0 {
+		entry.CreateRevision, entry.Version = current.CreateRevision, current.Version+1
+	}
+	if write.Delete {
+		entry.Value = nil
+	}
+	return entry, nil
+}
+
+// apply adds an entry whose revision is the next one, and wakes the watchers.
+func (m *Memory) apply(entry *Entry) {
+	history := m.history(entry.Key)
+	if history == nil {
+		history = &versions{key: entry.Key}
+		m.keys.ReplaceOrInsert(history)
+	}
+	if n := len(history.entries); n > 0 && history.entries[n-1].Object != nil {
+		// What is no longer current is kept encoded only: the decoded form takes several times the memory.
+		old := *history.entries[n-1]
+		old.Object = nil
+		history.entries[n-1] = &old
+		if i := old.Revision - m.compacted - 1; i >= 0 {
+			m.log[i] = &old
+		}
+	}
+	history.entries = append(history.entries, entry)
+	m.log = append(m.log, entry)
+	m.revision = entry.Revision
+	m.wake()
+}
+
+func (m *Memory) wake() {
+	close(m.change)
+	m.change = make(chan struct{})
+}
+
+func (m *Memory) history(key string) *versions {
+	history, _ := m.keys.Get(&versions{key: key})
+	return history
+}
+
+// current is the newest entry of a key, tombstones included, or nil.
+func (m *Memory) current(key string) *Entry {
+	history := m.history(key)
+	if history == nil {
+		return nil
+	}
+	return history.entries[len(history.entries)-1]
+}
+
+// at is the entry of a key as of a revision, or nil; tombstones count as nil.
+func (v *versions) at(revision int64) *Entry {
+	i := sort.Search(len(v.entries), func(i int) bool { return v.entries[i].Revision > revision })
+	if i == 0 || v.entries[i-1].Deleted {
+		return nil
+	}
+	return v.entries[i-1]
+}
+
+// readable returns the revision to read, given the one asked for (0 is now), or why it cannot be read.
+func (m *Memory) readable(revision int64) (int64, error) {
+	switch {
+	case m.closed:
+		return 0, ErrClosed
+	case revision == 0:
+		return m.revision, nil
+	case revision > m.revision:
+		return 0, fmt.Errorf("revision %d, the newest is %d: %w", revision, m.revision, ErrFutureRevision)
+	case revision < m.compacted:
+		return 0, fmt.Errorf("revision %d, compacted up to %d: %w", revision, m.compacted, ErrCompacted)
+	}
+	return revision, nil
+}
+
+// Get implements Store.
+func (m *Memory) Get(_ context.Context, key string, revision int64) (*Entry, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	revision, err := m.readable(revision)
+	if err != nil {
+		return nil, err
+	}
+	if history := m.history(key); history != nil {
+		if entry := history.at(revision); entry != nil {
+			return entry, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", key, ErrNotFound)
+}
+
+// List implements Store.
+func (m *Memory) List(ctx context.Context, prefix string, options ListOptions) (*Page, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	revision, err := m.readable(options.Revision)
+	if err != nil {
+		return nil, err
+	}
+	page := &Page{Revision: revision}
+	m.keys.AscendGreaterOrEqual(&versions{key: max(prefix, options.After)}, func(history *versions) bool {
+		if !strings.HasPrefix(history.key, prefix) {
+			return false
+		}
+		entry := history.at(revision)
+		if entry == nil || history.key == options.After {
+			return true
+		}
+		if options.Limit > 0 && len(page.Entries) == options.Limit {
+			page.More = true
+			page.Remaining++
+			return true
+		}
+		page.Entries = append(page.Entries, entry)
+		return true
+	})
+	return page, ctx.Err()
+}
+
+// History implements Store.
+func (m *Memory) History(_ context.Context, key string) ([]*Entry, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	history := m.history(key)
+	if history == nil {
+		return nil, fmt.Errorf("%s: %w", key, ErrNotFound)
+	}
+	return append([]*Entry(nil), history.entries...), nil
+}
+
+// Close implements Store.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.closed = true
+		m.wake()
+	}
+	return nil
+}
