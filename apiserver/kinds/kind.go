@@ -32,10 +32,11 @@ type Kind struct {
 
 	// Default fills in what the user left out, on everything that is decoded and before anything is validated.
 	Default func(object Object)
-	// PrepareForCreate resets what a user may not set (status) before a create is validated. Metadata is the server's business.
+	// PrepareForCreate resets what a user may not set (status) before a create is validated, and sets metadata.generation
+	// to 1 for the kinds that count generations. All other metadata is the server's business.
 	PrepareForCreate func(object Object)
 	// PrepareForUpdate resets what an update may not change (status), and raises metadata.generation where the spec
-	// changed.
+	// changed. The object comes with the old object's generation: a user cannot set it.
 	PrepareForUpdate func(object, old Object)
 	// ValidateName checks metadata.name; nil is a DNS subdomain. With prefix it checks a generateName.
 	ValidateName func(name string, prefix bool) []string
@@ -63,6 +64,16 @@ type Kind struct {
 	// Grace decides about graceful deletion: it returns the grace period in seconds to store in the object, given the one
 	// asked for (nil for none asked), or 0 to remove at once. Only pods have it.
 	Grace func(object Object, asked *int64) int64
+
+	// ReturnDeleted: a delete answers with the deleted object; a Status otherwise. Kubernetes sets it by kind (pods,
+	// services, service accounts, volumes and claims, quotas, pod templates, storage classes).
+	ReturnDeleted bool
+	// OrphanByDefault: a delete without a propagation policy leaves the dependents alone (jobs, replication controllers).
+	OrphanByDefault bool
+	// PrepareForDelete changes what is stored when a deletion has begun but finalizers hold it (a namespace's phase).
+	PrepareForDelete func(object Object)
+	// HoldsDeletion says whether something beyond metadata.finalizers holds a deletion (a namespace's spec.finalizers).
+	HoldsDeletion func(object Object) bool
 
 	// Fields are the field selectors beyond metadata.name and metadata.namespace.
 	Fields func(object Object) fields.Set
