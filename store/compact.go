@@ -33,27 +33,35 @@ func (m *Memory) compactable(revision int64) error {
 // The value that a key had at the revision stays, so that reads at the revision itself still work.
 func (m *Memory) compact(revision int64) (forgotten []int64) {
 	touched := map[string]bool{}
-	for _, entry := range m.log[:revision-m.compacted] {
+	at := m.position(revision)
+	for _, entry := range m.log[:at] {
 		touched[entry.Key] = true
 	}
 	for key := range touched {
-		history := m.history(key)
-		// keep is the first entry to keep: the newest one at or before the revision, unless that is a tombstone.
-		keep := sort.Search(len(history.entries), func(i int) bool { return history.entries[i].Revision > revision })
-		if keep > 0 && !history.entries[keep-1].Deleted {
-			keep--
-		}
-		for _, entry := range history.entries[:keep] {
-			forgotten = append(forgotten, entry.Revision)
-		}
-		if keep == len(history.entries) {
-			m.keys.Delete(history)
-			continue
-		}
+		forgotten = append(forgotten, m.forget(m.history(key), revision)...)
+	}
+	m.log = append([]*Entry(nil), m.log[at:]...)
+	m.compacted = revision
+	return forgotten
+}
+
+// forget drops what a key need not keep after a compaction at a revision, and returns the revisions dropped.
+func (m *Memory) forget(history *versions, revision int64) (forgotten []int64) {
+	// keep is the first entry to keep: the newest one at or before the revision, unless that is a tombstone.
+	keep := sort.Search(len(history.entries), func(i int) bool { return history.entries[i].Revision > revision })
+	if keep > 0 && !history.entries[keep-1].Deleted {
+		keep--
+	}
+	if keep == 0 {
+		return nil
+	}
+	for _, entry := range history.entries[:keep] {
+		forgotten = append(forgotten, entry.Revision)
+	}
+	if keep == len(history.entries) {
+		m.keys.Delete(history)
+	} else {
 		history.entries = append([]*Entry(nil), history.entries[keep:]...)
 	}
-	m.log = append([]*Entry(nil), m.log[revision-m.compacted:]...)
-	m.compacted = revision
-	m.wake() // watchers that are behind learn that they are
 	return forgotten
 }

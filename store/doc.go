@@ -6,7 +6,10 @@
 // concurrency, consistent lists and watches stand on.
 //
 // Unlike etcd, each write is kept with who made it and what caused it, so that the cluster can explain itself; and there
-// is no cluster of stores, no lease and no transaction over several keys, because the API server needs none of them.
+// is no lease and no transaction over several keys, because the API server needs none of them. Where one file and one
+// process are not enough, the same contract is kept by an etcd that several servers share.
 //
-// Read store.go (the contract), then memory.go (the log), watch.go, compact.go, bolt.go (the same log on disk).
+// Read store.go (the contract), then memory.go (the log), watch.go, compact.go, bolt.go (the same log on disk, with group
+// commit), open.go and file.go (what the file holds), inspect.go (how a damaged file is found out), etcd.go and etcdlog.go
+// (the same log in an etcd).
 package store

@@ -14,11 +14,11 @@ import (
 type Memory struct {
 	mu        sync.RWMutex
 	keys      *btree.BTreeG[*versions]
-	log       []*Entry // every kept write, log[i] has revision compacted+1+i
+	log       []*Entry // every write after the compacted revision, in order
 	revision  int64
 	compacted int64
 	closed    bool
-	change    chan struct{} // closed and replaced at every write, and when the store closes
+	waiting   map[*cursor]struct{} // watchers that have seen everything and wait for more
 }
 
 // versions are the kept entries of one key, oldest first.
@@ -30,8 +30,8 @@ type versions struct {
 // NewMemory makes an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		keys:   btree.NewG(32, func(a, b *versions) bool { return a.key < b.key }),
-		change: make(chan struct{}),
+		keys:    btree.NewG(32, func(a, b *versions) bool { return a.key < b.key }),
+		waiting: map[*cursor]struct{}{},
 	}
 }
 
@@ -48,6 +48,9 @@ func (m *Memory) CompactedRevision() int64 {
 	defer m.mu.RUnlock()
 	return m.compacted
 }
+
+// Sync implements Store: all that was acknowledged is here.
+func (m *Memory) Sync(context.Context) error { return nil }
 
 // Write implements Store.
 func (m *Memory) Write(_ context.Context, write Write) (*Entry, error) {
@@ -86,6 +89,9 @@ func (m *Memory) next(write Write, current *Entry, revision int64) (*Entry, erro
 	if write.Delete {
 		entry.Value = nil
 	}
+	if write.Stamp != nil {
+		write.Stamp(revision)
+	}
 	return entry, nil
 }
 
@@ -101,19 +107,23 @@ func (m *Memory) apply(entry *Entry) {
 		old := *history.entries[n-1]
 		old.Object = nil
 		history.entries[n-1] = &old
-		if i := old.Revision - m.compacted - 1; i >= 0 {
-			m.log[i] = &old
+		if i := m.position(old.Revision); i > 0 {
+			m.log[i-1] = &old
 		}
 	}
 	history.entries = append(history.entries, entry)
 	m.log = append(m.log, entry)
 	m.revision = entry.Revision
-	m.wake()
+	m.tell(entry)
 }
 
-func (m *Memory) wake() {
-	close(m.change)
-	m.change = make(chan struct{})
+// position is how many entries of the log are at or before a revision. Revisions come without gaps, unless the store is
+// an etcd that others write to as well.
+func (m *Memory) position(revision int64) int {
+	if i := revision - m.compacted; i >= 0 && i <= int64(len(m.log)) && (i == 0 || m.log[i-1].Revision == revision) {
+		return int(i)
+	}
+	return sort.Search(len(m.log), func(i int) bool { return m.log[i].Revision > revision })
 }
 
 func (m *Memory) history(key string) *versions {
@@ -132,6 +142,12 @@ func (m *Memory) current(key string) *Entry {
 
 // at is the entry of a key as of a revision, or nil; tombstones count as nil.
 func (v *versions) at(revision int64) *Entry {
+	if newest := v.entries[len(v.entries)-1]; newest.Revision <= revision { // what nearly every reader asks for
+		if newest.Deleted {
+			return nil
+		}
+		return newest
+	}
 	i := sort.Search(len(v.entries), func(i int) bool { return v.entries[i].Revision > revision })
 	if i == 0 || v.entries[i-1].Deleted {
 		return nil
@@ -170,6 +186,9 @@ func (m *Memory) Get(_ context.Context, key string, revision int64) (*Entry, err
 	return nil, fmt.Errorf("%s: %w", key, ErrNotFound)
 }
 
+// countAhead bounds how many entries List counts after a page, so that reading a long list page by page stays linear.
+const countAhead = 20_000
+
 // List implements Store.
 func (m *Memory) List(ctx context.Context, prefix string, options ListOptions) (*Page, error) {
 	m.mu.RLock()
@@ -190,6 +209,10 @@ func (m *Memory) List(ctx context.Context, prefix string, options ListOptions) (
 		if options.Limit > 0 && len(page.Entries) == options.Limit {
 			page.More = true
 			page.Remaining++
+			if page.Remaining > countAhead {
+				page.Remaining = 0
+				return false
+			}
 			return true
 		}
 		page.Entries = append(page.Entries, entry)
@@ -218,7 +241,7 @@ func (m *Memory) Close() error {
 	defer m.mu.Unlock()
 	if !m.closed {
 		m.closed = true
-		m.wake()
+		m.tellAll()
 	}
 	return nil
 }

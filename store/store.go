@@ -16,6 +16,8 @@ var (
 	ErrCompacted = errors.New("revision compacted")
 	// ErrFutureRevision: the revision asked for has not been written yet.
 	ErrFutureRevision = errors.New("revision is in the future")
+	// ErrDamaged: the store's file does not hold what was written to it.
+	ErrDamaged = errors.New("damaged")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store closed")
 )
@@ -25,9 +27,13 @@ var (
 //
 // Entries that a Store hands out are shared with everybody: never change one.
 type Store interface {
-	// Revision is that of the newest acknowledged write, 0 for an empty store. It never goes back, and every write
-	// acknowledged before the call is at or below it.
+	// Revision is that of the newest acknowledged write, 0 for an empty store (in etcd, 1). It never goes back, and every
+	// write acknowledged by this process before the call is at or below it.
 	Revision() int64
+
+	// Sync returns when Revision covers every write that anybody had acknowledged before the call, also through another
+	// process: a read after it is never behind. Only a store that several share has anything to wait for.
+	Sync(ctx context.Context) error
 
 	// Get returns the entry of a key as it was at a revision; 0 means now.
 	// It returns ErrNotFound, ErrCompacted or ErrFutureRevision.
@@ -105,6 +111,9 @@ type Write struct {
 	Expected int64
 	Meta     Meta
 	Object   any // optional, see Entry.Object
+	// Stamp, if not nil, is told the revision that the write gets, before anybody can see the entry: the last moment at which
+	// the writer may still change Object. It must not call the store. The write may fail after it.
+	Stamp func(revision int64)
 }
 
 // ListOptions narrows and pages a List.
@@ -119,5 +128,5 @@ type Page struct {
 	Entries   []*Entry
 	Revision  int64 // the revision that was read
 	More      bool  // there are entries after the last one
-	Remaining int64 // how many entries follow, when More
+	Remaining int64 // how many entries follow, when More; 0 when there are more than are worth counting
 }
