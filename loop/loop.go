@@ -52,7 +52,7 @@ func New[K comparable](name string, reconcile Reconcile[K], options Options) *Lo
 	queue := workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[K]{
 		Name: name, Clock: clock.RealClock{},
 	})
-	options.Machine.register(name, func() int { return queue.Len() })
+	options.Machine.Register(name, func() int { return queue.Len() })
 	return &Loop[K]{name: name, reconcile: reconcile, options: options, queue: queue, causes: map[K]string{}}
 }
 

@@ -122,7 +122,9 @@ func (m *Machine) After(id string) ([]*Record, <-chan struct{}) {
 	return append([]*Record(nil), m.records[from:]...), m.change
 }
 
-func (m *Machine) register(component string, depth func() int) {
+// Register makes a component known, with the length of its queue. Loops do this themselves; a component with a queue of
+// its own does it when it is made.
+func (m *Machine) Register(component string, depth func() int) {
 	if m == nil {
 		return
 	}
