@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/record"
-	"k8s.io/utils/clock"
 )
 
 // eventQueue is how many events may wait to be written; further ones are dropped, as client-go does: events are help for
@@ -19,12 +19,13 @@ import (
 const eventQueue = 1000
 
 // Recorder writes a component's events: what `kubectl describe` shows at its end. Equal events are folded into one with
-// a count, and floods are cut, by client-go's own correlator.
+// a count, and floods are cut, as client-go does.
 type Recorder struct {
 	client     Interface
 	source     corev1.EventSource
-	correlator *record.EventCorrelator
+	correlator *correlator
 	queue      chan *corev1.Event
+	last       atomic.Int64 // what the latest event's name ends with
 }
 
 // NewRecorder makes a recorder for a component; host is the node that it runs on, or "".
@@ -32,7 +33,7 @@ func NewRecorder(c Interface, component, host string) *Recorder {
 	return &Recorder{
 		client:     c,
 		source:     corev1.EventSource{Component: component, Host: host},
-		correlator: record.NewEventCorrelator(clock.RealClock{}),
+		correlator: newCorrelator(),
 		queue:      make(chan *corev1.Event, eventQueue),
 	}
 }
@@ -66,7 +67,7 @@ func (r *Recorder) EventRef(about corev1.ObjectReference, kind, reason, format s
 	now := metav1.Now()
 	event := &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:      fmt.Sprintf("%s.%x", about.Name, time.Now().UnixNano()),
+			Name:      fmt.Sprintf("%s.%x", about.Name, r.unique(now.Time)),
 			Namespace: namespace,
 		},
 		InvolvedObject:      about,
@@ -87,6 +88,19 @@ func (r *Recorder) EventRef(about corev1.ObjectReference, kind, reason, format s
 	}
 }
 
+// unique is the end of an event's name. As in Kubernetes it is the time in nanoseconds, so that events of one second,
+// which is all that their timestamps tell, are listed in the order in which they happened. Two can have the same time
+// here, on virtual time above all: so each comes a little after the recorder's last one, by chance a little more.
+func (r *Recorder) unique(now time.Time) int64 {
+	for {
+		last := r.last.Load()
+		next := max(last, now.UnixNano()) + 1 + rand.Int64N(int64(50*time.Microsecond))
+		if r.last.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
 // Run writes events until the context ends.
 func (r *Recorder) Run(ctx context.Context) {
 	for {
@@ -100,25 +114,24 @@ func (r *Recorder) Run(ctx context.Context) {
 }
 
 func (r *Recorder) write(ctx context.Context, event *corev1.Event) {
-	result, err := r.correlator.EventCorrelate(event)
-	if err != nil || result.Skip {
+	event = r.correlator.correlate(event)
+	if event == nil {
 		return
 	}
 	events := Of[*corev1.Event](r.client)
-	var written *corev1.Event
-	if result.Event.Count > 1 {
-		written, err = events.Patch(ctx, result.Event.Namespace, result.Event.Name, types.StrategicMergePatchType, result.Patch)
+	var err error
+	if event.Count > 1 {
+		var patch []byte
+		if patch, err = countPatch(event); err == nil {
+			_, err = events.Patch(ctx, event.Namespace, event.Name, types.StrategicMergePatchType, patch)
+		}
 	}
 	// The folded event may have expired meanwhile: then it starts anew.
-	if result.Event.Count <= 1 || apierrors.IsNotFound(err) {
-		fresh := result.Event.DeepCopy()
-		fresh.ResourceVersion = ""
-		written, err = events.Create(ctx, fresh)
+	if event.Count <= 1 || apierrors.IsNotFound(err) {
+		_, err = events.Create(ctx, event)
 	}
 	if err != nil {
 		// A namespace on its way out takes no more events; that is expected.
 		slog.Debug("event not written", "component", r.source.Component, "reason", event.Reason, "error", err)
-		return
 	}
-	r.correlator.UpdateState(written)
 }
