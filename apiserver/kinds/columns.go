@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
@@ -50,4 +51,38 @@ func age(t metav1.Time) string {
 		return "<unknown>"
 	}
 	return duration.HumanDuration(time.Since(t.Time))
+}
+
+// orNone is how an empty cell reads.
+func orNone(s string) string {
+	if s == "" {
+		return "<none>"
+	}
+	return s
+}
+
+// selectorCell writes a label selector; none at all is <none>.
+func selectorCell(selector *metav1.LabelSelector) string {
+	return metav1.FormatLabelSelector(selector)
+}
+
+// labelsCell writes labels as a=b,c=d.
+func labelsCell(set map[string]string) string {
+	return orNone(labels.FormatLabels(set))
+}
+
+// podSpecDoc is what the API's documentation says of a field of a pod's spec.
+func podSpecDoc(field string) string { return corev1.PodSpec{}.SwaggerDoc()[field] }
+
+// controllerCell names what an object is controlled by: deployment.apps/web.
+func controllerCell(object metav1.Object) string {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil {
+		return "<none>"
+	}
+	kind := strings.ToLower(owner.Kind)
+	if group, _, grouped := strings.Cut(owner.APIVersion, "/"); grouped {
+		kind += "." + group
+	}
+	return kind + "/" + owner.Name
 }

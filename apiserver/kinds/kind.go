@@ -7,7 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
 // Object is what the API stores.
@@ -26,15 +29,29 @@ type Kind struct {
 	Namespaced           bool
 	// Verbs that are served, nil for all of create delete deletecollection get list patch update watch.
 	Verbs []string
+	// Deprecation is a warning that every answer to a request for the kind carries; "" for none.
+	Deprecation string
 
 	New     func() Object         // an empty object
 	NewList func() runtime.Object // an empty list
 
 	// Default fills in what the user left out, on everything that is decoded and before anything is validated.
 	Default func(object Object)
+	// Prune drops what the schema of a custom resource does not know, and returns where that was, for the answer that
+	// fieldValidation asks for. An error means that the object cannot be read at all. It is nil for kinds whose Go types say
+	// what there is, and runs before Default.
+	Prune func(object Object) (unknown []string, err error)
+	// Structure says how the fields of a custom resource are owned, for server-side apply; nil takes lists as a whole and
+	// everything else field by field. Kubernetes' own kinds need none.
+	Structure func() managedfields.TypeConverter
+	// Schema describes a custom resource in OpenAPI, version 2 or 3, all but the fields that every object has. The result
+	// is the caller's. Kubernetes' own kinds need none.
+	Schema func(v2 bool) *spec.Schema
 	// PrepareForCreate resets what a user may not set (status) before a create is validated, and sets metadata.generation
 	// to 1 for the kinds that count generations. All other metadata is the server's business.
 	PrepareForCreate func(object Object)
+	// SetCreator writes into a new object who makes it, for the few kinds that say so; nil for the others.
+	SetCreator func(object Object, by user.Info)
 	// PrepareForUpdate resets what an update may not change (status), and raises metadata.generation where the spec
 	// changed. The object comes with the old object's generation: a user cannot set it.
 	PrepareForUpdate func(object, old Object)
@@ -79,6 +96,9 @@ type Kind struct {
 	Fields func(object Object) fields.Set
 	// FieldNames lists the keys that Fields gives; any other is refused.
 	FieldNames []string
+	// Index is the one of these fields by which objects are often selected: objects are found, and watches woken, by its
+	// value. "" for none.
+	Index string
 
 	// Columns and Cells are what `kubectl get` prints. Columns include Name and Age; priority 1 columns are for -o wide.
 	Columns []metav1.TableColumnDefinition
@@ -90,9 +110,12 @@ type Kind struct {
 	ToStorage   func(object Object) (Object, error)
 	FromStorage func(object Object) (Object, error)
 
-	// Virtual kinds are computed when they are created, and never stored
-	// (TokenReview, SubjectAccessReview); the API server answers them by kind.
+	// Virtual kinds are never stored: they are computed when they are created (TokenReview, SubjectAccessReview; the API
+	// server answers them by kind), or, with Compute, when they are read.
 	Virtual bool
+	// Compute makes the objects of a virtual kind that can be read, in a namespace or in all of them (""), by name. They
+	// are the caller's own.
+	Compute func(ctx context.Context, namespace string) ([]Object, error)
 }
 
 // StatusSubresource is how PUT and PATCH on /status behave.
@@ -119,6 +142,12 @@ type Cluster interface {
 	// Addresses and Ports are the allocators of service cluster addresses and node ports.
 	Addresses() Allocator
 	Ports() Allocator
+}
+
+// Indexed is a Cluster that can find objects by the field that their row has as its Index.
+type Indexed interface {
+	// ListIndexed returns the stored objects with a value, shared, in no order; namespace "" for all.
+	ListIndexed(group, plural, namespace, value string) []Object
 }
 
 // Allocator hands out values of a finite range, each to one owner.

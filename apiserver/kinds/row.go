@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
 )
 
 // Row writes a Kind with functions over its own Go type. Base holds the names and switches; see Kind for what each
@@ -19,6 +20,7 @@ type Row[T Object] struct {
 
 	Default          func(object T)
 	PrepareForCreate func(object T)
+	SetCreator       func(object T, by user.Info)
 	PrepareForUpdate func(object, old T)
 	Validate         func(object T) field.ErrorList
 	ValidateUpdate   func(object, old T) field.ErrorList
@@ -46,6 +48,9 @@ func (r Row[T]) Kind() *Kind {
 	k.NewList = r.NewList
 	k.Default = one(r.Default)
 	k.PrepareForCreate = one(r.PrepareForCreate)
+	if r.SetCreator != nil {
+		k.SetCreator = func(object Object, by user.Info) { r.SetCreator(object.(T), by) }
+	}
 	k.PrepareForUpdate = two(r.PrepareForUpdate)
 	k.Validate = check(r.Validate)
 	k.ValidateUpdate = compare(r.ValidateUpdate)
@@ -102,12 +107,28 @@ func check[T Object](f func(T) field.ErrorList) func(Object) field.ErrorList {
 	if f == nil {
 		return nil
 	}
-	return func(object Object) field.ErrorList { return f(object.(T)) }
+	return func(object Object) field.ErrorList { return distinct(f(object.(T))) }
 }
 
 func compare[T Object](f func(T, T) field.ErrorList) func(Object, Object) field.ErrorList {
 	if f == nil {
 		return nil
 	}
-	return func(object, old Object) field.ErrorList { return f(object.(T), old.(T)) }
+	return func(object, old Object) field.ErrorList { return distinct(f(object.(T), old.(T))) }
+}
+
+// distinct leaves out errors that say again what one before them said, as Kubernetes does.
+func distinct(errs field.ErrorList) field.ErrorList {
+	if len(errs) < 2 {
+		return errs
+	}
+	seen := make(map[string]bool, len(errs))
+	kept := errs[:0]
+	for _, err := range errs {
+		if said := err.Error(); !seen[said] {
+			seen[said] = true
+			kept = append(kept, err)
+		}
+	}
+	return kept
 }

@@ -1,0 +1,118 @@
+package fieldset
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/applyconfigurations"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/randfill"
+	"sigs.k8s.io/structured-merge-diff/v6/typed"
+)
+
+// Our comparison of two objects is that of structured-merge-diff with client-go's schema.
+func TestCompareIsTheLibrarys(t *testing.T) {
+	converter := applyconfigurations.NewTypeConverter(scheme.Scheme)
+	var types Types
+	for _, kind := range []runtime.Object{&corev1.Pod{}, &corev1.Service{}, &corev1.Node{}, &corev1.ConfigMap{}, &corev1.PersistentVolume{},
+		&corev1.ServiceAccount{}, &corev1.Event{}, &appsv1.Deployment{}, &appsv1.ControllerRevision{}, &batchv1.CronJob{}, &networkingv1.Ingress{}} {
+		t.Run(fmt.Sprintf("%T", kind), func(t *testing.T) {
+			random, fill := rand.New(rand.NewPCG(1, 2)), filler()
+			for round := range 30 {
+				before, after := fresh(kind), fresh(kind)
+				fill.Fill(before)
+				fill.Fill(after)
+				if round%3 != 0 {
+					other := after
+					after = before.DeepCopyObject()
+					mix(random, reflect.ValueOf(after).Elem(), reflect.ValueOf(other).Elem())
+				}
+				want, wantErr := libraryCompare(converter, before, after)
+				got, err := types.Compare(before, after)
+				if wantErr != nil {
+					continue // the library refuses objects for more reasons
+				}
+				if err != nil {
+					t.Fatalf("round %d: %v", round, err)
+				}
+				for name, sets := range map[string][2]string{
+					"added":    {want.Added.String(), got.Added.String()},
+					"modified": {want.Modified.String(), got.Modified.String()},
+					"removed":  {want.Removed.String(), got.Removed.String()},
+				} {
+					if diff := cmp.Diff(sets[0], sets[1]); diff != "" {
+						t.Fatalf("round %d: %s (-library +own): %s", round, name, diff)
+					}
+				}
+			}
+		})
+	}
+}
+
+func fresh(kind runtime.Object) runtime.Object {
+	return reflect.New(reflect.TypeOf(kind).Elem()).Interface().(runtime.Object)
+}
+
+func libraryCompare(converter interface {
+	ObjectToTyped(runtime.Object, ...typed.ValidationOptions) (*typed.TypedValue, error)
+}, before, after runtime.Object) (*typed.Comparison, error) {
+	var values [2]*typed.TypedValue
+	for i, object := range []runtime.Object{before, after} {
+		gvks, _, err := scheme.Scheme.ObjectKinds(object)
+		if err != nil {
+			return nil, err
+		}
+		named := object.DeepCopyObject()
+		named.GetObjectKind().SetGroupVersionKind(gvks[0])
+		if values[i], err = converter.ObjectToTyped(named, typed.AllowDuplicates); err != nil {
+			return nil, err
+		}
+	}
+	return values[0].Compare(values[1])
+}
+
+// filler makes random objects.
+func filler() *randfill.Filler {
+	return randfill.NewWithSeed(7).NilChance(.4).NumElements(0, 3).MaxDepth(12).Funcs(
+		func(*metav1.FieldsV1, randfill.Continue) {},
+		func(m *metav1.ObjectMeta, c randfill.Continue) {
+			m.Name, m.Namespace, m.UID = "x", "default", "u"
+			c.Fill(&m.Labels)
+			c.Fill(&m.Annotations)
+			c.Fill(&m.Finalizers)
+			c.Fill(&m.OwnerReferences)
+		},
+		func(*metav1.TypeMeta, randfill.Continue) {},
+		func(s *string, c randfill.Continue) { *s = []string{"", "a", "b", "c", "d"}[c.Intn(5)] },
+		func(e *runtime.RawExtension, c randfill.Continue) { e.Raw = fmt.Appendf(nil, `{"a":%d}`, c.Intn(3)) },
+		func(q *resource.Quantity, c randfill.Continue) {
+			*q = *resource.NewMilliQuantity(c.Int63n(1e6), resource.DecimalSI)
+		},
+		func(t *metav1.Time, c randfill.Continue) { *t = metav1.Unix(c.Int63n(1e9)+1, 0) },
+	)
+}
+
+// mix takes over some parts of another object.
+func mix(random *rand.Rand, to, from reflect.Value) {
+	for i := range to.NumField() {
+		x, y := to.Field(i), from.Field(i)
+		switch {
+		case x.Kind() == reflect.Struct && !x.Addr().Type().Implements(marshaler):
+			mix(random, x, y)
+		case x.Kind() == reflect.Slice && x.Len() > 0 && y.Len() > 0 && random.IntN(2) == 0:
+			x.Set(reflect.Append(x, y.Index(0)))
+		case random.IntN(4) == 0:
+			x.Set(y)
+		}
+	}
+}
