@@ -1,0 +1,281 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kubette/apiserver"
+	"kubette/apiserver/kinds"
+)
+
+// ResourceQuota refuses what would exceed a quota of its namespace.
+//
+// Two requests at the same moment must not both take the last place. Kubernetes counts in the quota's status, with a
+// compare-and-swap, and a controller corrects it later. Here the present objects are counted at each request, and what
+// was let through a moment ago and is not stored yet is kept in mind as a reservation, so that the count is right at
+// once, also after a deletion.
+type ResourceQuota struct {
+	validates
+	mu       sync.Mutex
+	reserved map[types.UID]reservation
+}
+
+// reservation is an object that was let through and is not seen in the store yet.
+type reservation struct {
+	group, plural string
+	object        kinds.Object
+	until         time.Time
+}
+
+// reservationTime is how long a write may take after it was let through.
+const reservationTime = 5 * time.Second
+
+func (*ResourceQuota) Name() string { return "ResourceQuota" }
+
+func (q *ResourceQuota) Validate(ctx context.Context, r *apiserver.AdmissionRequest) error {
+	a := r.Attributes
+	if a.Namespace == "" || a.Subresource != "" && !resizes(r) || r.Operation != create && r.Operation != update || a.Resource == "namespaces" {
+		return nil
+	}
+	quotas := r.Cluster.List("", "resourcequotas", a.Namespace)
+	if len(quotas) == 0 {
+		return nil
+	}
+	object, ok := r.Object.(kinds.Object)
+	if !ok {
+		return nil
+	}
+	old, _ := r.Old.(kinds.Object)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forget(r.Cluster)
+	counted := false
+	for _, listed := range quotas {
+		quota, ok := listed.(*corev1.ResourceQuota)
+		if !ok {
+			continue
+		}
+		concerned, err := q.check(r, quota, object, old)
+		if err != nil {
+			return forbidden(r, err)
+		}
+		counted = counted || concerned
+	}
+	if counted && r.Operation == create && !r.DryRun && object.GetUID() != "" {
+		q.reserve(ctx, object, a)
+	}
+	return nil
+}
+
+// reserve keeps an object in mind until it is stored or its request has ended.
+func (q *ResourceQuota) reserve(ctx context.Context, object kinds.Object, a apiserver.Attributes) {
+	if q.reserved == nil {
+		q.reserved = map[types.UID]reservation{}
+	}
+	uid := object.GetUID()
+	copied, ok := object.DeepCopyObject().(kinds.Object)
+	if !ok {
+		return
+	}
+	q.reserved[uid] = reservation{a.Group, a.Resource, copied, time.Now().Add(reservationTime)}
+	context.AfterFunc(ctx, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		delete(q.reserved, uid)
+	})
+}
+
+// forget drops the reservations of what is stored by now, or never was.
+func (q *ResourceQuota) forget(cluster kinds.Cluster) {
+	for uid, r := range q.reserved {
+		stored, found := cluster.Get(r.group, r.plural, r.object.GetNamespace(), r.object.GetName())
+		if found && stored.GetUID() == uid || time.Now().After(r.until) {
+			delete(q.reserved, uid)
+		}
+	}
+}
+
+// check compares what a write adds with what a quota leaves. It says whether the quota is about the object at all.
+func (q *ResourceQuota) check(r *apiserver.AdmissionRequest, quota *corev1.ResourceQuota, object, old kinds.Object) (bool, error) {
+	a := r.Attributes
+	if !inScopes(quota, object) {
+		return false, nil
+	}
+	hard := quota.Spec.Hard
+	if pod, ok := object.(*corev1.Pod); ok && r.Operation == create {
+		if missing := unspecified(hard, pod); missing != "" {
+			return true, fmt.Errorf("failed quota: %s: must specify %s", quota.Name, missing)
+		}
+	}
+	added := usageOf(a.Group, a.Resource, object)
+	if old != nil && inScopes(quota, old) {
+		added = subtract(added, usageOf(a.Group, a.Resource, old))
+	}
+	added = relevant(added, hard)
+	if len(added) == 0 {
+		return false, nil
+	}
+	used := Usage(r.Cluster, quota)
+	for _, reserved := range q.reserved {
+		if reserved.object.GetNamespace() == quota.Namespace && inScopes(quota, reserved.object) {
+			used = add(used, relevant(usageOf(reserved.group, reserved.plural, reserved.object), hard))
+		}
+	}
+	var exceeded []corev1.ResourceName
+	for _, name := range sortedNames(added) {
+		total, delta, most := used[name].DeepCopy(), added[name], hard[name]
+		total.Add(delta)
+		if delta.Sign() > 0 && total.Cmp(most) > 0 {
+			exceeded = append(exceeded, name)
+		}
+	}
+	if len(exceeded) == 0 {
+		return true, nil
+	}
+	return true, fmt.Errorf("exceeded quota: %s, requested: %s, used: %s, limited: %s", quota.Name,
+		show(added, exceeded), show(used, exceeded), show(hard, exceeded))
+}
+
+func show(list corev1.ResourceList, names []corev1.ResourceName) string {
+	parts := make([]string, len(names))
+	for i, name := range names {
+		value := list[name]
+		parts[i] = string(name) + "=" + value.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+// unspecified lists what a quota on cpu or memory makes a pod's containers say and they do not.
+func unspecified(hard corev1.ResourceList, pod *corev1.Pod) string {
+	var lines []string
+	for _, name := range sortedNames(hard) {
+		limits := strings.HasPrefix(string(name), "limits.")
+		resource := corev1.ResourceName(strings.TrimPrefix(strings.TrimPrefix(string(name), "limits."), "requests."))
+		if resource != corev1.ResourceCPU && resource != corev1.ResourceMemory {
+			continue
+		}
+		var missing []string
+		eachContainer(&pod.Spec, func(c *corev1.Container) {
+			list := c.Resources.Requests
+			if limits {
+				list = c.Resources.Limits
+			}
+			if _, said := list[resource]; !said {
+				missing = append(missing, c.Name)
+			}
+		})
+		if podSays(pod, resource, limits) || len(missing) == 0 {
+			continue
+		}
+		slices.Sort(missing)
+		lines = append(lines, fmt.Sprintf("%s for: %s", name, strings.Join(missing, ",")))
+	}
+	return strings.Join(lines, "; ")
+}
+
+func podSays(pod *corev1.Pod, resource corev1.ResourceName, limits bool) bool {
+	if pod.Spec.Resources == nil {
+		return false
+	}
+	list := pod.Spec.Resources.Requests
+	if limits {
+		list = pod.Spec.Resources.Limits
+	}
+	_, said := list[resource]
+	return said
+}
+
+// inScopes says whether a quota's scopes take an object in. Scopes are about pods only.
+func inScopes(quota *corev1.ResourceQuota, object kinds.Object) bool {
+	requirements := scopeRequirements(quota)
+	if len(requirements) == 0 {
+		return true
+	}
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return false
+	}
+	return !slices.ContainsFunc(requirements, func(s corev1.ScopedResourceSelectorRequirement) bool { return !podInScope(pod, &s) })
+}
+
+func scopeRequirements(quota *corev1.ResourceQuota) []corev1.ScopedResourceSelectorRequirement {
+	var all []corev1.ScopedResourceSelectorRequirement
+	for _, scope := range quota.Spec.Scopes {
+		all = append(all, corev1.ScopedResourceSelectorRequirement{ScopeName: scope, Operator: corev1.ScopeSelectorOpExists})
+	}
+	if quota.Spec.ScopeSelector != nil {
+		all = append(all, quota.Spec.ScopeSelector.MatchExpressions...)
+	}
+	return all
+}
+
+func podInScope(pod *corev1.Pod, s *corev1.ScopedResourceSelectorRequirement) bool {
+	terminating := pod.Spec.ActiveDeadlineSeconds != nil && *pod.Spec.ActiveDeadlineSeconds >= 0
+	bestEffort := pod.Status.QOSClass == corev1.PodQOSBestEffort
+	switch s.ScopeName {
+	case corev1.ResourceQuotaScopeTerminating:
+		return terminating
+	case corev1.ResourceQuotaScopeNotTerminating:
+		return !terminating
+	case corev1.ResourceQuotaScopeBestEffort:
+		return bestEffort
+	case corev1.ResourceQuotaScopeNotBestEffort:
+		return !bestEffort
+	case corev1.ResourceQuotaScopePriorityClass:
+		return matchesValue(pod.Spec.PriorityClassName, s)
+	case corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
+		return crossesNamespaces(pod.Spec.Affinity)
+	}
+	return false
+}
+
+func matchesValue(value string, s *corev1.ScopedResourceSelectorRequirement) bool {
+	switch s.Operator {
+	case corev1.ScopeSelectorOpExists:
+		return value != ""
+	case corev1.ScopeSelectorOpDoesNotExist:
+		return value == ""
+	case corev1.ScopeSelectorOpIn:
+		return slices.Contains(s.Values, value)
+	case corev1.ScopeSelectorOpNotIn:
+		return !slices.Contains(s.Values, value)
+	}
+	return false
+}
+
+func crossesNamespaces(affinity *corev1.Affinity) bool {
+	if affinity == nil {
+		return false
+	}
+	var terms []corev1.PodAffinityTerm
+	collect := func(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
+		terms = append(terms, required...)
+		for _, w := range preferred {
+			terms = append(terms, w.PodAffinityTerm)
+		}
+	}
+	if p := affinity.PodAffinity; p != nil {
+		collect(p.RequiredDuringSchedulingIgnoredDuringExecution, p.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	if p := affinity.PodAntiAffinity; p != nil {
+		collect(p.RequiredDuringSchedulingIgnoredDuringExecution, p.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	return slices.ContainsFunc(terms, func(t corev1.PodAffinityTerm) bool { return len(t.Namespaces) > 0 || t.NamespaceSelector != nil })
+}
+
+// isGone says that an object is on its way out and no longer counts.
+func isGone(object kinds.Object) bool {
+	accessor, err := meta.Accessor(object)
+	if err != nil || accessor.GetDeletionTimestamp() == nil || accessor.GetDeletionGracePeriodSeconds() == nil {
+		return false
+	}
+	return time.Since(accessor.GetDeletionTimestamp().Time) > 0
+}
