@@ -1,0 +1,11 @@
+package apiserver
+
+import "testing"
+
+// CompactForTest forgets all revisions but the present one.
+func CompactForTest(t testing.TB, s *Server) {
+	t.Helper()
+	if err := s.config.Store.Compact(t.Context(), s.config.Store.Revision()); err != nil {
+		t.Fatal(err)
+	}
+}
