@@ -1,0 +1,75 @@
+package daemonset
+
+import (
+	"context"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"kubette/client"
+	"kubette/controllers"
+	"kubette/loop"
+)
+
+// report counts nodes and pods into the status. It says when the next ready pod becomes available.
+func (p *placement) report(ctx context.Context) (time.Duration, error) {
+	status := appsv1.DaemonSetStatus{
+		ObservedGeneration: p.set.Generation, CollisionCount: p.set.Status.CollisionCount, Conditions: p.set.Status.Conditions,
+	}
+	var next time.Duration
+	for _, node := range p.nodes {
+		should, _ := belongs(p.set, node)
+		pods := p.pods[node.Name]
+		if !should {
+			if len(pods) > 0 {
+				status.NumberMisscheduled++
+			}
+			continue
+		}
+		status.DesiredNumberScheduled++
+		if len(pods) == 0 {
+			continue
+		}
+		status.CurrentNumberScheduled++
+		pod := p.best(pods)
+		if controllers.IsReady(pod) {
+			status.NumberReady++
+			available, left := controllers.IsAvailable(pod, p.set.Spec.MinReadySeconds)
+			if available {
+				status.NumberAvailable++
+			}
+			next = controllers.Sooner(next, left)
+		}
+		if p.isCurrent(pod) {
+			status.UpdatedNumberScheduled++
+		}
+	}
+	status.NumberUnavailable = status.DesiredNumberScheduled - status.NumberAvailable
+	if equality.Semantic.DeepEqual(status, p.set.Status) {
+		return next, nil
+	}
+	loop.Say(ctx, "Status", "desired", status.DesiredNumberScheduled, "current", status.CurrentNumberScheduled, "ready", status.NumberReady)
+	changed := p.set.DeepCopy()
+	changed.Status = status
+	_, err := client.Of[*appsv1.DaemonSet](p.Client).UpdateStatus(ctx, changed)
+	return next, controllers.IgnoreStale(ctx, err)
+}
+
+// best is the pod that counts for a node: of the current version if there is one, and the oldest of those.
+func (p *placement) best(pods []*corev1.Pod) *corev1.Pod {
+	best := pods[0]
+	for _, pod := range pods[1:] {
+		if p.isCurrent(pod) != p.isCurrent(best) {
+			if p.isCurrent(pod) {
+				best = pod
+			}
+			continue
+		}
+		if pod.CreationTimestamp.Before(&best.CreationTimestamp) {
+			best = pod
+		}
+	}
+	return best
+}

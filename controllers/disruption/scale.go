@@ -1,0 +1,94 @@
+package disruption
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"kubette/client"
+	"kubette/controllers"
+)
+
+// expected sums how many pods the owners of the given pods want. Pods without an owner are returned apart.
+func (c *Controller) expected(pods []*corev1.Pod) (sum int, unmanaged []string, err error) {
+	seen := map[types.UID]bool{}
+	for _, pod := range pods {
+		owner := metav1.GetControllerOfNoCopy(pod)
+		if owner == nil {
+			unmanaged = append(unmanaged, pod.Name)
+			continue
+		}
+		uid, scale, err := c.scale(pod, owner)
+		if err != nil {
+			return 0, nil, err
+		}
+		if !seen[uid] {
+			seen[uid] = true
+			sum += int(scale)
+		}
+	}
+	return sum, unmanaged, nil
+}
+
+// scale is the number of replicas of a pod's owner; for a ReplicaSet of a Deployment, the Deployment's.
+func (c *Controller) scale(pod *corev1.Pod, owner *metav1.OwnerReference) (types.UID, int32, error) {
+	switch owner.Kind {
+	case "ReplicaSet":
+		if set, ok := controllers.ControllerOf(c.sets, "ReplicaSet", pod); ok {
+			if d, ok := controllers.ControllerOf(c.deployments, "Deployment", set); ok {
+				return d.UID, ptr.Deref(d.Spec.Replicas, 1), nil
+			}
+			return set.UID, ptr.Deref(set.Spec.Replicas, 1), nil
+		}
+	case "StatefulSet":
+		if set, ok := controllers.ControllerOf(c.stateful, "StatefulSet", pod); ok {
+			return set.UID, ptr.Deref(set.Spec.Replicas, 1), nil
+		}
+	case "ReplicationController":
+		if rc, ok := controllers.ControllerOf(c.rcs, "ReplicationController", pod); ok {
+			return rc.UID, ptr.Deref(rc.Spec.Replicas, 1), nil
+		}
+	default:
+		return "", 0, fmt.Errorf("%s.%s does not implement the scale subresource", owner.Kind, owner.APIVersion)
+	}
+	return owner.UID, 0, nil // gone: it wants none
+}
+
+// watchScales looks at budgets again when an owner is scaled.
+func (c *Controller) watchScales() {
+	watchScale(c, c.sets, func(set *appsv1.ReplicaSet) (*int32, map[string]string) {
+		return set.Spec.Replicas, set.Spec.Template.Labels
+	})
+	watchScale(c, c.deployments, func(d *appsv1.Deployment) (*int32, map[string]string) { return d.Spec.Replicas, d.Spec.Template.Labels })
+	watchScale(c, c.stateful, func(set *appsv1.StatefulSet) (*int32, map[string]string) {
+		return set.Spec.Replicas, set.Spec.Template.Labels
+	})
+	watchScale(c, c.rcs, func(rc *corev1.ReplicationController) (*int32, map[string]string) {
+		if rc.Spec.Template == nil {
+			return rc.Spec.Replicas, nil
+		}
+		return rc.Spec.Replicas, rc.Spec.Template.Labels
+	})
+}
+
+func watchScale[T client.Object](c *Controller, owners client.Informer[T], of func(T) (*int32, map[string]string)) {
+	resource := client.ResourceOf[T]().Resource
+	owners.Handle(client.Handler[T]{Update: func(old, owner T) {
+		before, _ := of(old)
+		now, podLabels := of(owner)
+		if ptr.Deref(before, 1) == ptr.Deref(now, 1) {
+			return
+		}
+		for _, budget := range c.budgets.List(owner.GetNamespace(), nil) {
+			selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
+			if err == nil && selector.Matches(labels.Set(podLabels)) {
+				c.loop.Add(controllers.Key(budget), controllers.Cause(resource, owner, "scaled"))
+			}
+		}
+	}})
+}

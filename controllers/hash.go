@@ -1,0 +1,24 @@
+package controllers
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/dump"
+	"k8s.io/apimachinery/pkg/util/rand"
+)
+
+// ComputeHash is the pod-template-hash of a template: the same as Kubernetes computes, so that a ReplicaSet has the same
+// name here and there. The collision count is raised when two templates give the same hash.
+func ComputeHash(template *corev1.PodTemplateSpec, collisionCount *int32) string {
+	hasher := fnv.New32a()
+	fmt.Fprintf(hasher, "%v", dump.ForHash(*template))
+	if collisionCount != nil {
+		bytes := make([]byte, 8) // four of them stay zero, in Kubernetes too
+		binary.LittleEndian.PutUint32(bytes, uint32(*collisionCount))
+		_, _ = hasher.Write(bytes) // a hash never fails
+	}
+	return rand.SafeEncodeString(fmt.Sprint(hasher.Sum32()))
+}

@@ -1,0 +1,161 @@
+package protection
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"kubette/client"
+	"kubette/controllers"
+	"kubette/loop"
+)
+
+const (
+	// ClaimsName is the claims' controller's, in traces.
+	ClaimsName = "persistentvolumeclaim-protection-controller"
+
+	claimFinalizer = "kubernetes.io/pvc-protection"
+	claimIndex     = "claim" // pods by namespace/claim
+)
+
+// Claims protects claims that pods use.
+type Claims struct {
+	controllers.Base
+	claims client.Informer[*corev1.PersistentVolumeClaim]
+	pods   client.Informer[*corev1.Pod]
+	loop   *loop.Loop[string]
+}
+
+// NewClaims makes the controller of claims.
+func NewClaims(base controllers.Base) *Claims {
+	c := &Claims{
+		Base:   base,
+		claims: client.InformerFor[*corev1.PersistentVolumeClaim](base.Informers),
+		pods:   client.InformerFor[*corev1.Pod](base.Informers),
+	}
+	c.loop = loop.New(ClaimsName, c.Reconcile, loop.Options{Machine: base.Machine})
+	c.pods.AddIndex(claimIndex, claimsOf)
+	c.claims.Handle(client.Handler[*corev1.PersistentVolumeClaim]{
+		Add:    func(claim *corev1.PersistentVolumeClaim) { c.ask(claim, "added") },
+		Update: func(_, claim *corev1.PersistentVolumeClaim) { c.ask(claim, "changed") },
+	})
+	c.pods.Handle(client.Handler[*corev1.Pod]{
+		Update: func(old, pod *corev1.Pod) {
+			if old.UID != pod.UID { // the old one's deletion was not seen: another took its name meanwhile
+				c.freed(old, "deleted")
+			}
+			if shutDown(pod) && !shutDown(old) {
+				c.freed(pod, "has ended")
+			}
+		},
+		Delete: func(pod *corev1.Pod) { c.freed(pod, "deleted") },
+	})
+	return c
+}
+
+// Run works until the context ends.
+func (c *Claims) Run(ctx context.Context) { c.loop.Run(ctx) }
+
+func claimsOf(pod *corev1.Pod) []string {
+	var keys []string
+	for _, volume := range pod.Spec.Volumes {
+		switch {
+		case volume.PersistentVolumeClaim != nil:
+			keys = append(keys, pod.Namespace+"/"+volume.PersistentVolumeClaim.ClaimName)
+		case volume.Ephemeral != nil:
+			keys = append(keys, pod.Namespace+"/"+pod.Name+"-"+volume.Name)
+		}
+	}
+	return keys
+}
+
+func (c *Claims) ask(claim *corev1.PersistentVolumeClaim, what string) {
+	protected := slices.Contains(claim.Finalizers, claimFinalizer)
+	if protected == (claim.DeletionTimestamp != nil) {
+		c.loop.Add(controllers.Key(claim), controllers.Cause("persistentvolumeclaims", claim, what))
+	}
+}
+
+func (c *Claims) freed(pod *corev1.Pod, what string) {
+	for _, key := range claimsOf(pod) {
+		c.loop.Add(key, controllers.Cause("pods", pod, what))
+	}
+}
+
+// Reconcile protects a claim, or lets a deleted one go that no pod uses.
+func (c *Claims) Reconcile(ctx context.Context, key string) (time.Duration, error) {
+	namespace, name, err := cache.SplitMetaNamespaceKey(key)
+	if err != nil {
+		return 0, err
+	}
+	claim, ok := c.claims.Get(namespace, name)
+	if !ok {
+		return 0, nil
+	}
+	protected := slices.Contains(claim.Finalizers, claimFinalizer)
+	changed := claim.DeepCopy()
+	switch {
+	case claim.DeletionTimestamp == nil && !protected:
+		loop.Say(ctx, "Protect")
+		changed.Finalizers = append(changed.Finalizers, claimFinalizer)
+	case claim.DeletionTimestamp != nil && protected:
+		user, err := c.user(ctx, claim)
+		if err != nil {
+			return 0, err
+		}
+		if user != "" {
+			loop.Say(ctx, "InUse", "pod", user)
+			return 0, nil
+		}
+		loop.Say(ctx, "Free")
+		changed.Finalizers = slices.DeleteFunc(changed.Finalizers, func(f string) bool { return f == claimFinalizer })
+	default:
+		return 0, nil
+	}
+	_, err = client.Of[*corev1.PersistentVolumeClaim](c.Client).Update(ctx, changed)
+	return 0, controllers.IgnoreStale(ctx, err)
+}
+
+// user is a pod that uses a claim. A claim that was freed cannot be protected again, so that the API itself is asked when
+// the cache knows none: a pod may just have got its node.
+func (c *Claims) user(ctx context.Context, claim *corev1.PersistentVolumeClaim) (string, error) {
+	for _, pod := range c.pods.ByIndex(claimIndex, controllers.Key(claim)) {
+		if uses(pod, claim.Name) {
+			return pod.Name, nil
+		}
+	}
+	pods, err := client.Of[*corev1.Pod](c.Client).List(ctx, claim.Namespace, metav1.ListOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, pod := range pods {
+		if uses(pod, claim.Name) {
+			return pod.Name, nil
+		}
+	}
+	return "", nil
+}
+
+// uses says whether a pod uses a claim of its namespace. One that waits for its node does not yet: a kubelet starts no pod
+// with a claim on its way out. One that has finished still does, until it is deleted.
+func uses(pod *corev1.Pod, claim string) bool {
+	return pod.Spec.NodeName != "" && slices.ContainsFunc(pod.Spec.Volumes, func(volume corev1.Volume) bool {
+		switch {
+		case volume.PersistentVolumeClaim != nil:
+			return volume.PersistentVolumeClaim.ClaimName == claim
+		case volume.Ephemeral != nil:
+			return pod.Name+"-"+volume.Name == claim && !shutDown(pod)
+		}
+		return false
+	})
+}
+
+// shutDown says that the kubelet is done with a pod, which only waits for others to take their finalizers off. Its own
+// claims must not wait for it: who holds it may wait for them.
+func shutDown(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0
+}
