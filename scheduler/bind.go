@@ -1,0 +1,135 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kubette/client"
+	"kubette/scheduler/framework"
+)
+
+var podResource = client.ResourceOf[*corev1.Pod]()
+
+// assume counts a pod as being on its node from now on, and sees to it that the API learns of it, while the next pods are
+// placed.
+func (s *Scheduler) assume(ctx context.Context, t *trial, node *framework.Node) {
+	object := *t.cycle.Pod.Pod
+	object.Spec.NodeName = node.Name
+	pod := *t.cycle.Pod
+	pod.Pod = &object
+
+	binding, cancel := context.WithCancel(ctx)
+	s.queue.remove(pod.UID)
+	s.nominate(&pod, "")
+	s.cluster.AddPod(&pod, node.Name)
+	s.placed[pod.UID] = &placement{pod: &pod, node: node.Name, assumed: t, cancel: cancel}
+	t.record.node, t.record.outcome = node.Name, OutcomeAssigned
+
+	var reservers []namedReserver
+	for _, check := range t.checks {
+		if reserver, ok := check.Check.(framework.Reserver); ok {
+			if status := reserver.Reserve(node); status != nil {
+				s.settle(&pod, t, fmt.Errorf("running Reserve plugin %q: %s", check.plugin, status.Message()))
+				return
+			}
+			reservers = append(reservers, namedReserver{check.plugin, reserver})
+		}
+	}
+	name := node.Name
+	if len(reservers) > 0 { // this may take long, so it does not hold one of the slots meanwhile
+		s.work.Go(func() {
+			err := prebind(binding, reservers)
+			if err == nil && s.enter(binding) {
+				err = s.bind(binding, &object, name)
+				<-s.slots
+			}
+			s.inbox.post(func() { s.settle(&pod, t, err) })
+		})
+		return
+	}
+	if !s.enter(binding) {
+		return // the scheduler stops
+	}
+	s.work.Go(func() {
+		err := s.bind(binding, &object, name)
+		<-s.slots
+		s.inbox.post(func() { s.settle(&pod, t, err) })
+	})
+}
+
+// enter waits for a free slot; false when the context ended before.
+func (s *Scheduler) enter(ctx context.Context) bool {
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+type namedReserver struct {
+	plugin string
+	framework.Reserver
+}
+
+// prebind waits until all is there that was reserved for a pod.
+func prebind(ctx context.Context, reservers []namedReserver) error {
+	for _, reserver := range reservers {
+		if err := reserver.PreBind(ctx); err != nil {
+			return fmt.Errorf("running PreBind plugin %q: %w", reserver.plugin, err)
+		}
+	}
+	return nil
+}
+
+// bind writes the node into the pod. From then on the pod is its kubelet's.
+func (s *Scheduler) bind(ctx context.Context, pod *corev1.Pod, node string) error {
+	_, err := s.client.Create(ctx, podResource, pod.Namespace, pod.Name, &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
+	}, metav1.CreateOptions{}, "binding")
+	if err != nil {
+		return fmt.Errorf("running Bind plugin %q: %w", "DefaultBinder", err)
+	}
+	s.events.Event(pod, corev1.EventTypeNormal, "Scheduled", "Successfully assigned %s/%s to %s", pod.Namespace, pod.Name, node)
+	return nil
+}
+
+// settle takes note of how a binding ended.
+func (s *Scheduler) settle(pod *framework.Pod, t *trial, err error) {
+	p, ok := s.placed[pod.UID]
+	if ok && p.assumed == t && p.cancel != nil {
+		p.cancel()
+		p.cancel = nil
+	}
+	if err == nil {
+		return // the informer will say so, too, or has already
+	}
+	for _, check := range t.checks {
+		if reserver, ok := check.Check.(framework.Reserver); ok {
+			reserver.Unreserve()
+		}
+	}
+	s.decisions.amend(t.record, func() { t.record.outcome, t.record.message = OutcomeError, err.Error() })
+	if !ok || p.assumed != t {
+		return // it is gone, or it was bound after all
+	}
+	s.cluster.RemovePod(pod.UID, p.node)
+	delete(s.placed, pod.UID)
+	s.wake(&framework.Event{Kind: framework.PodGone, Pod: p.pod})
+	latest, there := s.pods.Get(pod.Namespace, pod.Name)
+	if !there || latest.UID != pod.UID || latest.Spec.NodeName != "" || latest.DeletionTimestamp != nil {
+		return
+	}
+	if !apierrors.IsNotFound(err) {
+		slog.Warn("binding a pod failed", "pod", pod.Key(), "node", p.node, "error", err)
+	}
+	q := t.queued
+	q.pod = framework.NewPod(latest)
+	s.failed(q, t.record.trace, err)
+}

@@ -1,0 +1,229 @@
+package plugins
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+
+	"kubette/scheduler/framework"
+)
+
+var (
+	uneven    = framework.Refuse("node(s) didn't match pod topology spread constraints")
+	unlabeled = framework.RefuseForGood("node(s) didn't match pod topology spread constraints (missing required label)")
+)
+
+// PodTopologySpread keeps the pods of one kind evenly spread over zones, nodes or whatever nodes are labelled with. A
+// constraint names the label (topologyKey), which pods to count (labelSelector) and how much fuller than the emptiest one
+// a place may get (maxSkew); whenUnsatisfiable says whether that is a rule (here) or a wish (topologyspreadscore.go).
+type PodTopologySpread struct {
+	// Siblings returns a selector for the pods that belong together with a pod: those of its services and of its
+	// controller. Pods without constraints of their own are spread by it.
+	Siblings func(pod *corev1.Pod) labels.Selector
+}
+
+// Name implements framework.Plugin.
+func (PodTopologySpread) Name() string { return "PodTopologySpread" }
+
+// spread is a constraint, parsed.
+type spread struct {
+	key          string
+	selector     labels.Selector
+	maxSkew      int64
+	minDomains   int
+	honorsNodes  bool // only nodes that the pod's node affinity allows count
+	honorsTaints bool // only nodes that the pod tolerates count
+}
+
+func constraints(pod *framework.Pod, action corev1.UnsatisfiableConstraintAction) []spread {
+	var parsed []spread
+	for i := range pod.Spec.TopologySpreadConstraints {
+		c := &pod.Spec.TopologySpreadConstraints[i]
+		if c.WhenUnsatisfiable != action {
+			continue
+		}
+		selector, err := metav1.LabelSelectorAsSelector(c.LabelSelector)
+		if err != nil {
+			selector = labels.Nothing()
+		}
+		for _, key := range c.MatchLabelKeys {
+			if value, ok := pod.Labels[key]; ok {
+				if requirement, err := labels.NewRequirement(key, "in", []string{value}); err == nil {
+					selector = selector.Add(*requirement)
+				}
+			}
+		}
+		s := spread{key: c.TopologyKey, selector: selector, maxSkew: int64(c.MaxSkew), minDomains: 1}
+		if c.MinDomains != nil {
+			s.minDomains = int(*c.MinDomains)
+		}
+		s.honorsNodes = c.NodeAffinityPolicy == nil || *c.NodeAffinityPolicy == corev1.NodeInclusionPolicyHonor
+		s.honorsTaints = c.NodeTaintsPolicy != nil && *c.NodeTaintsPolicy == corev1.NodeInclusionPolicyHonor
+		parsed = append(parsed, s)
+	}
+	return parsed
+}
+
+// counts says whether pods on a node count.
+func (s *spread) counts(pod *framework.Pod, required *nodeaffinity.RequiredNodeAffinity, node *framework.Node) bool {
+	if s.honorsNodes {
+		if match, err := required.Match(node.Node); err != nil || !match {
+			return false
+		}
+	}
+	return !s.honorsTaints || tolerates(pod.Spec.Tolerations, node.Node)
+}
+
+func hasAllKeys(node *framework.Node, all []spread) bool {
+	for i := range all {
+		if _, ok := node.Labels[all[i].key]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// PreFilter implements framework.Filter: it counts, for each constraint, the pods in each place.
+func (PodTopologySpread) PreFilter(c *framework.Cycle) (framework.Check, *framework.Status) {
+	all := constraints(c.Pod, corev1.DoNotSchedule)
+	if len(all) == 0 {
+		return nil, nil
+	}
+	check := &spreadCheck{pod: c.Pod, all: all, required: nodeaffinity.GetRequiredNodeAffinity(c.Pod.Pod)}
+	for i := range all {
+		counts := c.Cluster.CountMatching(c.Pod.Namespace, all[i].selector)
+		places := map[string]int64{}
+		for _, node := range c.Cluster.Nodes() {
+			if hasAllKeys(node, all) && all[i].counts(c.Pod, &check.required, node) {
+				places[node.Labels[all[i].key]] += int64(counts[node])
+			}
+		}
+		check.places = append(check.places, places)
+		check.least = append(check.least, least(places))
+	}
+	return check, nil
+}
+
+type spreadCheck struct {
+	pod      *framework.Pod
+	all      []spread
+	required nodeaffinity.RequiredNodeAffinity
+	places   []map[string]int64 // by constraint: matching pods in each place
+	least    []int64            // by constraint: in the emptiest place
+}
+
+func least(places map[string]int64) int64 {
+	lowest := int64(-1)
+	for _, count := range places {
+		if lowest < 0 || count < lowest {
+			lowest = count
+		}
+	}
+	return max(lowest, 0)
+}
+
+func (c *spreadCheck) Check(node *framework.Node) *framework.Status {
+	for i := range c.all {
+		s := &c.all[i]
+		place, ok := node.Labels[s.key]
+		if !ok {
+			return unlabeled
+		}
+		emptiest := c.least[i]
+		if len(c.places[i]) < s.minDomains {
+			emptiest = 0 // places that are missing count as empty ones
+		}
+		count := c.places[i][place]
+		if s.selector.Matches(labels.Set(c.pod.Labels)) {
+			count++ // the pod itself
+		}
+		if count-emptiest > s.maxSkew {
+			return uneven
+		}
+	}
+	return nil
+}
+
+// Clone implements framework.Simulator.
+func (c *spreadCheck) Clone() framework.Check {
+	copied := *c
+	copied.least = append([]int64(nil), c.least...)
+	copied.places = nil
+	for _, places := range c.places {
+		copied.places = append(copied.places, cloneMap(places))
+	}
+	return &copied
+}
+
+func cloneMap(m map[string]int64) map[string]int64 {
+	copied := make(map[string]int64, len(m))
+	for key, value := range m {
+		copied[key] = value
+	}
+	return copied
+}
+
+// Add implements framework.Simulator.
+func (c *spreadCheck) Add(pod *framework.Pod, node *framework.Node) { c.change(pod, node, 1) }
+
+// Remove implements framework.Simulator.
+func (c *spreadCheck) Remove(pod *framework.Pod, node *framework.Node) { c.change(pod, node, -1) }
+
+func (c *spreadCheck) change(pod *framework.Pod, node *framework.Node, times int64) {
+	if pod.Namespace != c.pod.Namespace || !hasAllKeys(node, c.all) {
+		return
+	}
+	for i := range c.all {
+		if c.all[i].selector.Matches(labels.Set(pod.Labels)) && c.all[i].counts(c.pod, &c.required, node) {
+			c.places[i][node.Labels[c.all[i].key]] += times
+			c.least[i] = least(c.places[i])
+		}
+	}
+}
+
+// Helps implements framework.Waker: a pod that is counted came, went or changed, or a place did.
+func (PodTopologySpread) Helps(event *framework.Event, pod *framework.Pod) bool {
+	all := constraints(pod, corev1.DoNotSchedule)
+	switch event.Kind {
+	case framework.PodAssigned, framework.PodGone, framework.PodUpdated:
+		return countedBy(all, pod, event.Pod) || event.OldPod != nil && countedBy(all, pod, event.OldPod)
+	case framework.NodeAdded:
+		return hasKeys(event.Node, all)
+	case framework.NodeDeleted:
+		return hasKeys(event.Node, all)
+	case framework.NodeUpdated:
+		return hasKeys(event.Node, all) && !sameStrings(event.OldNode.Labels, event.Node.Labels) ||
+			hasKeys(event.OldNode, all) != hasKeys(event.Node, all) ||
+			tolerates(pod.Spec.Tolerations, event.OldNode) != tolerates(pod.Spec.Tolerations, event.Node)
+	}
+	return false
+}
+
+func countedBy(all []spread, pod, other *framework.Pod) bool {
+	if other.Namespace != pod.Namespace {
+		return false
+	}
+	for i := range all {
+		if all[i].selector.Matches(labels.Set(other.Labels)) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasKeys(node *corev1.Node, all []spread) bool {
+	return hasAllKeys(&framework.Node{Node: node}, all)
+}
+
+func sameStrings(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for key, value := range a {
+		if other, ok := b[key]; !ok || other != value {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,177 @@
+package scheduler
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kubette/scheduler/framework"
+	"kubette/scheduler/plugins"
+)
+
+func queuedPod(name string, priority int32) *framework.Pod {
+	return framework.NewPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name)}, Spec: corev1.PodSpec{Priority: &priority}})
+}
+
+// order empties a queue and returns the names in the order in which they come.
+func order(q *queue) []string {
+	var names []string
+	for {
+		p, _ := q.next(time.Now())
+		if p == nil {
+			return names
+		}
+		q.take(p)
+		names = append(names, p.pod.Name)
+	}
+}
+
+func TestQueueOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(nil, nil)
+		for i, priority := range []int32{0, 5, -1, 5} {
+			q.add(queuedPod(fmt.Sprint(i), priority), "")
+			time.Sleep(time.Second)
+		}
+		if got := fmt.Sprint(order(q)); got != "[1 3 0 2]" {
+			t.Errorf("order %s", got)
+		}
+	})
+}
+
+// Failing pods back off from 1 s to 10 s when they are woken; while there is nothing else to do they are not kept waiting.
+func TestQueueBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(nil, nil)
+		pod := q.add(queuedPod("slow", 0), "")
+		for _, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
+			q.take(pod)
+			q.wait(pod, nil)
+			q.wake(&framework.Event{Kind: framework.NodeAdded})
+			if got := pod.until.Sub(time.Now()); pod.place != backing || got != want*time.Second {
+				t.Fatalf("attempt %d: place %d, backs off for %v, want %v", pod.attempts, pod.place, got, want*time.Second)
+			}
+			other := q.add(queuedPod("other", -100), "")
+			if next, _ := q.next(time.Now()); next != other {
+				t.Fatalf("attempt %d: next is %v although another pod is ready", pod.attempts, next.pod.Name)
+			}
+			q.remove("other")
+			if next, _ := q.next(time.Now()); next != pod {
+				t.Fatalf("attempt %d: nothing is next although there is nothing else to do", pod.attempts)
+			}
+			time.Sleep(want * time.Second)
+			if next, _ := q.next(time.Now()); next != pod || pod.place != ready {
+				t.Fatalf("attempt %d: not ready after its back-off", pod.attempts)
+			}
+		}
+	})
+}
+
+// After an error the back-off is waited for.
+func TestQueueErrorBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(nil, nil)
+		pod := q.add(queuedPod("web", 0), "")
+		q.take(pod)
+		q.retry(pod)
+		if next, wait := q.next(time.Now()); next != nil || wait != time.Second {
+			t.Errorf("next %v, wait %v", next, wait)
+		}
+		time.Sleep(time.Second)
+		if next, _ := q.next(time.Now()); next != pod {
+			t.Error("not ready after its back-off")
+		}
+	})
+}
+
+// What has waited for five minutes is tried again, at the next look for such pods.
+func TestQueueFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(nil, nil)
+		pod := q.add(queuedPod("web", 0), "")
+		q.next(time.Now())
+		q.take(pod)
+		q.wait(pod, []string{"NodeAffinity"})
+		begun := time.Now()
+		for {
+			next, wait := q.next(time.Now())
+			if next == pod {
+				break
+			}
+			if wait <= 0 || wait > lookEvery {
+				t.Fatalf("after %s: look again in %s", time.Since(begun), wait)
+			}
+			time.Sleep(wait)
+		}
+		if waited := time.Since(begun); waited <= longest || waited > longest+lookEvery {
+			t.Errorf("tried again after %s", waited)
+		}
+		if pod.cause != "waited for long" {
+			t.Errorf("the cause is %q", pod.cause)
+		}
+	})
+}
+
+func TestQueueGatesAndChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue([]framework.Gate{plugins.SchedulingGates{}}, nil)
+		pod := queuedPod("web", 0)
+		pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "a"}}
+		held := q.add(pod, "")
+		if got := order(q); len(got) != 0 {
+			t.Errorf("a gated pod came out: %v", got)
+		}
+		q.change(held, queuedPod("web", 0))
+		if next, _ := q.next(time.Now()); next != held {
+			t.Error("the pod did not come when its gate was gone")
+		}
+		q.add(queuedPod("other", 5), "")
+		q.change(held, queuedPod("web", 10))
+		if got := fmt.Sprint(order(q)); got != "[web other]" {
+			t.Errorf("order after a change of priority: %s", got)
+		}
+		q.wait(held, []string{"NodeAffinity"})
+		q.change(held, queuedPod("web", 10))
+		if held.place == waiting {
+			t.Error("a changed pod was not tried again")
+		}
+		q.remove("web")
+		if len(q.all) != 1 || len(q.waiting) != 0 || q.depth() != 0 {
+			t.Errorf("left: %d, waiting %d, ready %d", len(q.all), len(q.waiting), q.depth())
+		}
+	})
+}
+
+// Decisions are bounded: for a pod, in all, and the details first.
+func TestDecisionsAreBounded(t *testing.T) {
+	d := newDecisions()
+	details := func() []rated { return make([]rated, 50) }
+	for i := range 50 {
+		d.keep("default/often", &record{attempt: i + 1, rated: details()})
+	}
+	got := d.of("default/often")
+	if len(got) != perPod || got[perPod-1].Attempt != 50 || got[0].Attempt != 50-perPod+1 {
+		t.Errorf("of one pod: %d decisions", len(got))
+	}
+	for i := range 3 * inAll {
+		d.keep(fmt.Sprint("default/", i), &record{rated: details()})
+	}
+	if len(d.order) > inAll+inAll/10 || len(d.byPod) > len(d.order) || d.nodes > detailsAll+50 {
+		t.Errorf("kept %d decisions of %d pods with %d details", len(d.order), len(d.byPod), d.nodes)
+	}
+	sum := 0
+	for _, k := range d.order {
+		sum += k.size()
+	}
+	if sum != d.nodes {
+		t.Errorf("%d details are kept, %d are counted", sum, d.nodes)
+	}
+	if len(d.of("default/0")) != 0 || len(d.of(fmt.Sprint("default/", 3*inAll-1))[0].Nodes) != 50 {
+		t.Error("the oldest is kept or the newest is not")
+	}
+}
