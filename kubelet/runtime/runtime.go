@@ -133,7 +133,9 @@ type ContainerConfig struct {
 	Security                      Security
 	// TerminationLog is the path of the termination message file, made empty and writable.
 	TerminationLog string
-	Labels         map[string]string
+	// Target is the container whose processes this one sees, for an ephemeral container that looks into another; or "".
+	Target string
+	Labels map[string]string
 }
 
 // EnvVar is a variable, expanded.
@@ -162,7 +164,7 @@ type Volume struct {
 
 // File of a volume.
 type File struct {
-	Data []byte
+	Data string // shared by all pods that have the same
 	Mode uint32 // permission bits
 }
 
@@ -258,7 +260,14 @@ type Stats struct {
 	Time        time.Time
 	CPUNanos    uint64 // in total
 	MemoryBytes uint64 // working set
+	PIDs        int64  // processes and threads; 0 when not known
 }
+
+// Room is how much there is of something, and how much of it nobody uses.
+type Room struct{ Capacity, Available int64 }
+
+// Rooms are what a machine has left, in bytes, and of numbers for processes.
+type Rooms struct{ Memory, Disk, PIDs Room }
 
 // Event says that a container changed; look at it again.
 type Event struct {
