@@ -1,32 +1,51 @@
+// Command kubette runs a small Kubernetes on one machine. The same executable is also what runs inside kubette's own
+// images, and a kubectl when it is called by that name: what it is depends on the name it is started under.
 package main
+
 import (
- _ "k8s.io/apiserver/pkg/authentication/user"
- _ "k8s.io/apiserver/pkg/util/proxy"
- _ "k8s.io/kubectl/pkg/cmd"
- _ "k8s.io/component-helpers/auth/rbac/validation"
- _ "k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
- _ "k8s.io/cri-streaming/pkg/streaming/remotecommand"
- _ "k8s.io/cri-streaming/pkg/streaming/portforward"
- _ "k8s.io/streaming/pkg/httpstream/spdy"
- _ "k8s.io/kube-openapi/pkg/builder"
- _ "k8s.io/kube-openapi/pkg/builder3"
- _ "k8s.io/client-go/applyconfigurations"
- _ "github.com/docker/docker/client"
- _ "go.etcd.io/bbolt"
- _ "github.com/google/btree"
- _ "github.com/miekg/dns"
- _ "github.com/robfig/cron/v3"
- _ "sigs.k8s.io/yaml"
- _ "github.com/google/go-cmp/cmp"
- _ "github.com/rogpeppe/go-internal/testscript"
- _ "github.com/hashicorp/yamux"
- _ "sigs.k8s.io/structured-merge-diff/v6/typed"
- _ "github.com/distribution/reference"
- _ "gopkg.in/evanphx/json-patch.v4"
- _ "golang.org/x/term"
- _ "golang.org/x/sync/errgroup"
- _ "k8s.io/pod-security-admission/policy"
- _ "k8s.io/metrics/pkg/apis/metrics/v1beta1"
- _ "golang.org/x/sys/unix"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"kubette/network/gateway"
+	"kubette/toolbox"
 )
-func main(){}
+
+func main() { os.Exit(run(os.Args)) }
+
+// run does what the arguments say, and returns the exit code.
+func run(args []string) int {
+	name := strings.TrimSuffix(filepath.Base(args[0]), ".exe")
+	switch {
+	case name == gateway.Program:
+		return gateway.Main()
+	case name == "kubectl":
+		return kubectlMain(os.Getenv(nameVariable), args[1:])
+	case name != "kubette" && toolbox.IsProgram(name):
+		return toolbox.Main(args)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args[1:])
+	err := root.ExecuteContext(ctx)
+	var code exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintln(os.Stderr, "kubette:", err)
+	return 1
+}
+
+// exitCode ends the program without another word.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
