@@ -4,10 +4,19 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 )
+
+// IgnoreNotFound drops the error about an object that is gone.
+func IgnoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
 
 // Writes remembers, for each key, the versions that a controller has written, so that it can tell a cache that does not
 // show them yet. Where Expectations count, this compares versions: it suits controllers that rewrite a few objects again

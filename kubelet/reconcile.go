@@ -215,12 +215,15 @@ func (s *session) report(ctx context.Context, w *worker, pod *corev1.Pod, status
 		// Somebody else wrote meanwhile. What is reported was seen in the runtime, so it holds for the newer version too;
 		// only the conditions of others must be kept.
 		fresh, getErr := client.Of[*corev1.Pod](s.client).Get(ctx, pod.Namespace, pod.Name)
+		if apierrors.IsNotFound(getErr) || getErr == nil && fresh.UID != pod.UID {
+			return pod, nil // the watch will tell
+		}
 		if getErr != nil {
-			return nil, ignoreGone(getErr)
+			return nil, fmt.Errorf("read pod %s again: %w", w.key, getErr)
 		}
-		if fresh.UID != pod.UID {
-			return pod, nil
-		}
+		// What others wrote, such as that the pod shall end, is not acted on in this step; and its change, when the watch
+		// brings it, will look like our own.
+		s.loop.Add(w.key, "pods/"+w.key.String()+" updated")
 		changed = *fresh
 		changed.Status = *status
 		changed.Status.Conditions = keepForeign(fresh.Status.Conditions, status.Conditions)
@@ -238,13 +241,6 @@ func (s *session) report(ctx context.Context, w *worker, pod *corev1.Pod, status
 	}
 	w.mu.Unlock()
 	return written, nil
-}
-
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 func podFinished(pod *corev1.Pod) bool { return phaseFinished(pod.Status.Phase) }

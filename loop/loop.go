@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 
@@ -105,7 +106,7 @@ func (l *Loop[K]) next(ctx context.Context) bool {
 
 	record := l.options.Machine.begin(l.name, fmt.Sprint(key), cause)
 	again, err := l.reconcile(record.into(ctx), key)
-	record.end(again, err)
+	record.end(again, noteStale(record, err))
 	switch {
 	case err != nil && ctx.Err() == nil:
 		l.note(key, "retry of "+record.ID)
@@ -118,6 +119,16 @@ func (l *Loop[K]) next(ctx context.Context) bool {
 		l.queue.Forget(key)
 	}
 	return true
+}
+
+// noteStale notes a write that was refused because the copy that it was made from was old, and drops its error: that is no
+// failure, and the next try has a fresher copy.
+func noteStale(record *Record, err error) error {
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	record.say("StaleCopy", "error", err.Error())
+	return nil
 }
 
 // Step runs a function as one traced step of a component that has a queue of its own, such as the scheduler: it waits at

@@ -35,10 +35,12 @@ type recordKey struct{}
 // Say notes in the step under way what was observed or decided: a reason in CamelCase, then keys and values by turns, as
 // for slog. Outside a step it does nothing.
 func Say(ctx context.Context, reason string, args ...any) {
-	record, ok := ctx.Value(recordKey{}).(*Record)
-	if !ok {
-		return
+	if record, ok := ctx.Value(recordKey{}).(*Record); ok {
+		record.say(reason, args...)
 	}
+}
+
+func (r *Record) say(reason string, args ...any) {
 	note := Note{Reason: reason}
 	if len(args) > 0 {
 		note.Args = make(map[string]any, len(args)/2)
@@ -46,9 +48,9 @@ func Say(ctx context.Context, reason string, args ...any) {
 			note.Args[fmt.Sprint(args[i])] = args[i+1]
 		}
 	}
-	record.mu.Lock()
-	defer record.mu.Unlock()
-	record.Notes = append(record.Notes, note)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Notes = append(r.Notes, note)
 }
 
 func (r *Record) end(again time.Duration, err error) {

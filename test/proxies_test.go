@@ -13,7 +13,8 @@ import (
 func TestProxies(t *testing.T) {
 	u := admin(t)
 	u.apply(t, "deployments", `{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {selector: {matchLabels: {a: b}},
-		template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: nginx, ports: [{containerPort: 80}]}]}}}}`)
+		template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: nginx, ports: [{containerPort: 80}],
+			readinessProbe: {tcpSocket: {port: 80}, periodSeconds: 1}}]}}}}`)
 	u.apply(t, "services", "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {selector: {a: b}, ports: [{name: http, port: 8080, targetPort: 80}]}}")
 	var pod corev1.Pod
 	eventually(t, "an endpoint", func() bool {

@@ -75,7 +75,7 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 	default:
 		err = c.issue(ctx, request)
 	}
-	return left, controllers.IgnoreStale(ctx, err)
+	return left, controllers.IgnoreNotFound(err)
 }
 
 func has(request *certificatesv1.CertificateSigningRequest, kind certificatesv1.RequestConditionType) bool {

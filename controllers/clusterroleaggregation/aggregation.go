@@ -67,7 +67,7 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 	changed := role.DeepCopy()
 	changed.Rules = rules
 	_, err = client.Of[*rbacv1.ClusterRole](c.Client).Update(ctx, changed)
-	return 0, controllers.IgnoreStale(ctx, err)
+	return 0, controllers.IgnoreNotFound(err)
 }
 
 // aggregate collects the rules, selector by selector and role by role in the order of their names, each once.

@@ -98,7 +98,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 	}
 	if !equality.Semantic.DeepEqual(shared.Status, r.cron.Status) {
 		if _, err := client.Of[*batchv1.CronJob](c.Client).UpdateStatus(ctx, r.cron); err != nil {
-			return again, controllers.IgnoreStale(ctx, err)
+			return again, controllers.IgnoreNotFound(err)
 		}
 	}
 	return again, runErr

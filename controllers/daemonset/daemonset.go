@@ -86,7 +86,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 	}
 	run := &placement{Controller: c, set: set, key: key, nodes: c.nodes.List("", nil), pods: byNode(pods)}
 	if err := run.history(ctx, selector); err != nil {
-		return 0, controllers.IgnoreStale(ctx, err)
+		return 0, controllers.IgnoreNotFound(err)
 	}
 	if upToDate {
 		if err = run.place(ctx); err == nil && c.quiet(key) && set.Spec.UpdateStrategy.Type == appsv1.RollingUpdateDaemonSetStrategyType {

@@ -54,7 +54,7 @@ func (p *placement) report(ctx context.Context) (time.Duration, error) {
 	changed := p.set.DeepCopy()
 	changed.Status = status
 	_, err := client.Of[*appsv1.DaemonSet](p.Client).UpdateStatus(ctx, changed)
-	return next, controllers.IgnoreStale(ctx, err)
+	return next, controllers.IgnoreNotFound(err)
 }
 
 // best is the pod that counts for a node: of the current version if there is one, and the oldest of those.

@@ -73,7 +73,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 		return 0, err
 	}
 	err = r.step(ctx)
-	return r.next, controllers.IgnoreStale(ctx, err)
+	return r.next, controllers.IgnoreNotFound(err)
 }
 
 func (r *rollout) step(ctx context.Context) error {

@@ -218,5 +218,5 @@ func (c *Controller) update(ctx context.Context, budget, changed *policyv1.PodDi
 		return nil
 	}
 	_, err := client.Of[*policyv1.PodDisruptionBudget](c.Client).UpdateStatus(ctx, changed)
-	return controllers.IgnoreStale(ctx, err)
+	return controllers.IgnoreNotFound(err)
 }

@@ -144,7 +144,6 @@ func (c *Controller) write(ctx context.Context, service *corev1.Service, wanted 
 	case err == nil, apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), !exists && apierrors.IsForbidden(err):
 		return nil // a namespace on its way out takes nothing new
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		loop.Say(ctx, "StaleCopy")
 		return err // come back after the back-off, with a fresher cache
 	}
 	c.Events.Event(service, corev1.EventTypeWarning, reason, "Failed to %s endpoint %v/%v: %v", doing, service.Namespace, service.Name, err)

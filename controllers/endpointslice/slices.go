@@ -341,7 +341,7 @@ func (s Slices) write(ctx context.Context, key string, owner Owner, todo change)
 		loop.Say(ctx, "UpdateSlice", "name", slice.Name, "endpoints", len(slice.Endpoints))
 		written, err := api.Update(ctx, slice)
 		if err != nil {
-			failures = append(failures, controllers.IgnoreStale(ctx, err))
+			failures = append(failures, controllers.IgnoreNotFound(err))
 			continue
 		}
 		s.writes.Wrote(key, written)

@@ -8,6 +8,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
@@ -101,7 +102,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 	r.hpa.Status.ObservedGeneration = ptr.To(shared.Generation)
 	if !equality.Semantic.DeepEqual(shared.Status, r.hpa.Status) {
 		_, err := client.Of[*autoscalingv2.HorizontalPodAutoscaler](c.Client).UpdateStatus(ctx, r.hpa)
-		if err := controllers.IgnoreStale(ctx, err); err != nil {
+		if controllers.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) { // the next period reports again
 			return 0, err
 		}
 	}

@@ -129,7 +129,7 @@ func (c *Controller) Reconcile(ctx context.Context, t task) (time.Duration, erro
 	err := r.act(ctx, upToDate)
 	r.count()
 	if trackErr := r.track(ctx); err == nil {
-		err = controllers.IgnoreStale(ctx, trackErr)
+		err = controllers.IgnoreNotFound(trackErr)
 	}
 	return controllers.Sooner(controllers.Sooner(wait, r.again), r.deadline()), err
 }

@@ -77,11 +77,11 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 		return 0, nil
 	}
 	if namespace, err = c.markTerminating(ctx, namespace); err != nil {
-		return 0, controllers.IgnoreStale(ctx, err)
+		return 0, controllers.IgnoreNotFound(err)
 	}
 	left := c.empty(ctx, name)
 	if err := c.report(ctx, namespace, left); err != nil {
-		return 0, controllers.IgnoreStale(ctx, err)
+		return 0, controllers.IgnoreNotFound(err)
 	}
 	if len(left.failures) > 0 {
 		return 0, fmt.Errorf("namespace %s: %w", name, left.failure())

@@ -107,17 +107,17 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 	}
 	node, again, err := c.judge(ctx, node)
 	if err != nil {
-		return 0, controllers.IgnoreStale(ctx, err)
+		return 0, controllers.IgnoreNotFound(err)
 	}
 	if err := c.regard(ctx); err != nil {
 		return 0, err
 	}
 	if err := c.label(ctx, node); err != nil {
-		return 0, controllers.IgnoreStale(ctx, err)
+		return 0, controllers.IgnoreNotFound(err)
 	}
 	node, wait, err := c.taint(ctx, node)
 	if err != nil {
-		return 0, controllers.IgnoreStale(ctx, err)
+		return 0, controllers.IgnoreNotFound(err)
 	}
 	if err := c.markPods(ctx, node); err != nil {
 		return 0, err

@@ -82,7 +82,7 @@ func (c *Controller) Run(ctx context.Context) { c.loop.Run(ctx) }
 func (c *Controller) Reconcile(ctx context.Context, t task) (time.Duration, error) {
 	if t.namespace == "" {
 		if pv, ok := c.volumes.Get("", t.name); ok {
-			return 0, controllers.IgnoreStale(ctx, c.settleVolume(ctx, pv))
+			return 0, controllers.IgnoreNotFound(c.settleVolume(ctx, pv))
 		}
 		return 0, nil
 	}
@@ -91,9 +91,9 @@ func (c *Controller) Reconcile(ctx context.Context, t task) (time.Duration, erro
 		return 0, nil
 	}
 	if _, complete := claim.Annotations[volume.AnnBindCompleted]; complete {
-		return 0, controllers.IgnoreStale(ctx, c.checkBound(ctx, claim))
+		return 0, controllers.IgnoreNotFound(c.checkBound(ctx, claim))
 	}
-	return 0, controllers.IgnoreStale(ctx, c.findVolume(ctx, claim))
+	return 0, controllers.IgnoreNotFound(c.findVolume(ctx, claim))
 }
 
 func (c *Controller) askClaim(claim *corev1.PersistentVolumeClaim, what string) {

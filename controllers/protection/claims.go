@@ -117,7 +117,7 @@ func (c *Claims) Reconcile(ctx context.Context, key string) (time.Duration, erro
 		return 0, nil
 	}
 	_, err = client.Of[*corev1.PersistentVolumeClaim](c.Client).Update(ctx, changed)
-	return 0, controllers.IgnoreStale(ctx, err)
+	return 0, controllers.IgnoreNotFound(err)
 }
 
 // user is a pod that uses a claim. A claim that was freed cannot be protected again, so that the API itself is asked when

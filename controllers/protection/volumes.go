@@ -68,5 +68,5 @@ func (c *Volumes) Reconcile(ctx context.Context, name string) (time.Duration, er
 		return 0, nil
 	}
 	_, err := client.Of[*corev1.PersistentVolume](c.Client).Update(ctx, changed)
-	return 0, controllers.IgnoreStale(ctx, err)
+	return 0, controllers.IgnoreNotFound(err)
 }

@@ -82,7 +82,7 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 	}
 	mended.Annotations[descriptionName] = description
 	_, err := client.Of[*corev1.ConfigMap](c.Client).Update(ctx, mended)
-	return 0, controllers.IgnoreStale(ctx, err)
+	return 0, controllers.IgnoreNotFound(err)
 }
 
 func (c *Controller) create(ctx context.Context, namespace string, data map[string]string) error {

@@ -83,7 +83,7 @@ func (c *Controller) Reconcile(ctx context.Context, k key) (time.Duration, error
 	if account == nil {
 		loop.Say(ctx, "DeleteToken", "account", secret.Annotations[corev1.ServiceAccountNameKey])
 		err := client.Of[*corev1.Secret](c.Client).Delete(ctx, k.namespace, k.name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &secret.UID}})
-		return 0, controllers.IgnoreStale(ctx, err)
+		return 0, controllers.IgnoreNotFound(err)
 	}
 	changed, err := c.filledIn(secret, account)
 	if err != nil || changed == nil {
@@ -91,7 +91,7 @@ func (c *Controller) Reconcile(ctx context.Context, k key) (time.Duration, error
 	}
 	loop.Say(ctx, "FillInToken", "account", account.Name)
 	_, err = client.Of[*corev1.Secret](c.Client).Update(ctx, changed)
-	return 0, controllers.IgnoreStale(ctx, err)
+	return 0, controllers.IgnoreNotFound(err)
 }
 
 // accountOf returns the account that a secret names, or nil if there is none. The cache may not show an account yet that

@@ -89,7 +89,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 		return 0, err
 	}
 	if err := r.versions(ctx); err != nil {
-		return 0, controllers.IgnoreStale(ctx, err)
+		return 0, controllers.IgnoreNotFound(err)
 	}
 	stepErr := r.step(ctx)
 	if err := r.report(ctx); err != nil && stepErr == nil {

@@ -65,7 +65,7 @@ func (r *run) report(ctx context.Context) error {
 	changed := r.set.DeepCopy()
 	changed.Status = status
 	_, err := client.Of[*appsv1.StatefulSet](r.Client).UpdateStatus(ctx, changed)
-	return controllers.IgnoreStale(ctx, err)
+	return controllers.IgnoreNotFound(err)
 }
 
 // nextAvailable is how long until the next ready pod has been ready for minReadySeconds.
