@@ -137,6 +137,3 @@ func (c Config) withDefaults(state *State) (Config, error) {
 	c.DataDir = dir
 	return c, nil
 }
-
-// errNoEngine is why a cluster with --runtime docker cannot start.
-var errNoEngine = errors.New("no Docker engine answers; start one, or choose --runtime sim")

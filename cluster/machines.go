@@ -42,9 +42,9 @@ func (c *Cluster) findMachines(ctx context.Context, down *teardown) (machines, e
 	case err == nil:
 		return engine, nil
 	case c.config.Runtime == RuntimeDocker:
-		return nil, fmt.Errorf("%w: %w", errNoEngine, err)
+		return nil, fmt.Errorf("start a Docker engine, or choose --runtime sim: %w", err)
 	}
-	return c.simulate("because no Docker engine answers: " + err.Error())
+	return c.simulate("because " + err.Error())
 }
 
 func (c *Cluster) connectContainers(ctx context.Context, down *teardown) error {

@@ -34,8 +34,10 @@ func Connect(ctx context.Context) (*Engine, error) {
 	info, err := api.Info(ctx)
 	if err != nil {
 		api.Close()
-		return nil, fmt.Errorf("no Docker engine answers at %s (is it running, and may you use it?): %w",
-			api.DaemonHost(), explain(ctx, err))
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%s is silent for %v", api.DaemonHost(), connectTimeout)
+		}
+		return nil, noEngine{fmt.Errorf("no Docker engine answers: %w", err)}
 	}
 	if info.OSType != "linux" {
 		api.Close()
@@ -54,6 +56,13 @@ func Connect(ctx context.Context) (*Engine, error) {
 	}
 	return &Engine{api: api, architecture: architecture, info: info}, nil
 }
+
+// noEngine is why Connect fails. The client's own words, which name the address, say enough.
+type noEngine struct{ error }
+
+func (e noEngine) Is(target error) bool { return target == runtime.ErrUnavailable }
+
+func (e noEngine) Unwrap() error { return e.error }
 
 // within gives a call to the engine a time in which it must have answered.
 func within[T any](ctx context.Context, timeout time.Duration, do func(context.Context) (T, error)) (T, error) {
