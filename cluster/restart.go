@@ -33,9 +33,16 @@ func (c *Cluster) restartable(name string, parts func() []part) part {
 	}
 }
 
-// Restart ends a process of the control plane, kube-controller-manager or kube-scheduler, in the middle of what it does. It
-// begins again without its memory, and has to find out from the API what there is to do.
-func (c *Cluster) Restart(name string) error {
+// Restart ends a process in the middle of what it does: kube-controller-manager, kube-scheduler, or a node's kubelet as
+// kubelet-NODE. It begins again without its memory, and has to find out from the API what there is to do.
+func (c *Cluster) Restart(ctx context.Context, name string) error {
+	if node, is := strings.CutPrefix(name, "kubelet-"); is {
+		k, err := c.nodeNamed(node)
+		if err != nil {
+			return err
+		}
+		return k.Restart(ctx)
+	}
 	c.restarts.mu.Lock()
 	defer c.restarts.mu.Unlock()
 	end := c.restarts.ends[name]

@@ -231,6 +231,16 @@ func TestKubeletRestartAdopts(t *testing.T) {
 		if left, _ := b.runtime.ListPodSandboxes(b.ctx); len(left) != 1 {
 			t.Errorf("%d sandboxes are left, one pod is", len(left))
 		}
+		if err := b.kubelet.Restart(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		b.pass(5 * time.Second)
+		if again := b.get("stays"); again.ResourceVersion != before.ResourceVersion {
+			t.Errorf("the pod was written by a kubelet that was restarted:\n%v\n%v", before.Status, again.Status)
+		}
+		b.pod("later", `{containers: [{name: app, image: busybox}]}`)
+		b.pass(5 * time.Second)
+		b.want("later", "Running | app:Running ready")
 	})
 }
 

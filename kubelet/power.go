@@ -33,12 +33,29 @@ func (p *power) set(off bool) (settled <-chan struct{}, changed bool) {
 		return nil, false
 	}
 	p.off = off
+	return p.endSession(), true
+}
+
+// blink makes a running session end and another begin: false while the node is off.
+func (p *power) blink() (settled <-chan struct{}, on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.off {
+		return nil, false
+	}
+	return p.endSession(), true
+}
+
+// endSession tells the running session to end; the lock is held.
+func (p *power) endSession() (settled <-chan struct{}) {
 	if p.changed != nil {
 		close(p.changed)
 	}
 	p.changed = make(chan struct{})
-	p.settle = make(chan struct{})
-	return p.settle, true
+	if p.settle == nil {
+		p.settle = make(chan struct{})
+	}
+	return p.settle
 }
 
 func (p *power) settled() {
@@ -54,6 +71,24 @@ func (p *power) settled() {
 func (k *Kubelet) Powered() bool {
 	on, _ := k.power.state()
 	return on
+}
+
+// Restart ends the kubelet's process, as it were, and begins it anew while the node's containers go on running. It forgets
+// all that it knew, and adopts what it finds. Run must be under way. It does nothing on a node that is off.
+func (k *Kubelet) Restart(ctx context.Context) error {
+	if _, err := k.current(); err != nil {
+		return nil
+	}
+	settled, on := k.power.blink()
+	if !on {
+		return nil
+	}
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("restart the kubelet of node %s: %w", k.config.NodeName, ctx.Err())
+	}
 }
 
 // Stop is a power cut: the kubelet falls silent at once and the node's containers are killed. The API is told nothing, as

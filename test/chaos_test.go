@@ -208,11 +208,11 @@ func (m *monkey) lose() {
 	m.disk.fail(percent)
 }
 
-// restart ends a process of the control plane in the middle of what it does.
+// restart ends a process in the middle of what it does; a kubelet's containers go on running.
 func (m *monkey) restart() {
-	name := pick(m, []string{"kube-controller-manager", "kube-scheduler"})
+	name := pick(m, []string{"kube-controller-manager", "kube-scheduler", "kubelet-" + pick(m, chaosWorkers)})
 	m.say("restart %s", name)
-	if err := m.Restart(name); err != nil {
+	if err := m.Restart(m.t.Context(), name); err != nil {
 		m.t.Fatal(err)
 	}
 }
