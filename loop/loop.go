@@ -90,6 +90,15 @@ func (l *Loop[K]) Run(ctx context.Context) {
 	workers.Wait()
 }
 
+// noteFirst gives a key a cause unless it has a newer one already.
+func (l *Loop[K]) noteFirst(key K, cause string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.causes[key]; !ok {
+		l.causes[key] = cause
+	}
+}
+
 func (l *Loop[K]) next(ctx context.Context) bool {
 	key, stopped := l.queue.Get()
 	if stopped {
@@ -106,7 +115,15 @@ func (l *Loop[K]) next(ctx context.Context) bool {
 
 	record := l.options.Machine.begin(l.name, fmt.Sprint(key), cause)
 	again, err := l.reconcile(record.into(ctx), key)
-	record.end(again, noteStale(record, err))
+	if apierrors.IsConflict(err) {
+		// The copy that the write was made from was old. That is no failure: the next try has a fresher one.
+		record.say("StaleCopy", "error", err.Error())
+		record.end(0, nil)
+		l.noteFirst(key, cause)
+		l.queue.AddRateLimited(key)
+		return true
+	}
+	record.end(again, err)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		l.note(key, "retry of "+record.ID)
@@ -119,16 +136,6 @@ func (l *Loop[K]) next(ctx context.Context) bool {
 		l.queue.Forget(key)
 	}
 	return true
-}
-
-// noteStale notes a write that was refused because the copy that it was made from was old, and drops its error: that is no
-// failure, and the next try has a fresher copy.
-func noteStale(record *Record, err error) error {
-	if !apierrors.IsConflict(err) {
-		return err
-	}
-	record.say("StaleCopy", "error", err.Error())
-	return nil
 }
 
 // Step runs a function as one traced step of a component that has a queue of its own, such as the scheduler: it waits at
