@@ -3,7 +3,9 @@ package loop_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"kubette/loop"
 	"kubette/store"
@@ -62,6 +66,35 @@ func TestErrorsAreTriedAgainAfterLongerAndLongerDelays(t *testing.T) {
 		pass(time.Hour)
 		if diff := cmp.Diff([]time.Duration{0, 1 * s}, c.at[4:]); diff != "" {
 			t.Errorf("a success did not make the delay short again: %s", diff)
+		}
+	})
+}
+
+func TestAWriteRefusedForAnOldCopyIsTriedAgainAndNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machine, c := loop.NewMachine(100), &calls{begun: time.Now()}
+		pods := schema.GroupResource{Resource: "pods"}
+		l := run(t, loop.Options{Machine: machine, MinBackoff: time.Second}, func(context.Context, string) (time.Duration, error) {
+			if c.note() == 1 {
+				return time.Hour, fmt.Errorf("mark pod a: %w", apierrors.NewConflict(pods, "a", errors.New("it was changed")))
+			}
+			return 0, nil
+		})
+		l.Add("a", "test")
+		pass(time.Minute)
+		if diff := cmp.Diff([]time.Duration{0, time.Second}, c.at); diff != "" {
+			t.Fatal(diff)
+		}
+		records, _ := machine.After("")
+		first := records[0]
+		if first.Error != "" || len(first.Notes) != 1 || first.Notes[0].Reason != "StaleCopy" {
+			t.Errorf("the first is %+v", first)
+		}
+		if says, _ := first.Notes[0].Args["error"].(string); !strings.HasPrefix(says, "mark pod a: ") {
+			t.Errorf("it notes %q", says)
+		}
+		if cause := records[1].Cause; cause != "retry of "+first.ID {
+			t.Errorf("the cause of the second is %q", cause)
 		}
 	})
 }

@@ -142,6 +142,32 @@ func TestNodeRecovers(t *testing.T) {
 	})
 }
 
+// The kubelet's heartbeat makes the controller's copy old, but asks it for nothing.
+func TestAHeartbeatBetweenReadingAndUntainting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 2)
+		pass(c, 60*time.Second, "worker-1")
+		if taints(c, "worker-2") == "" {
+			t.Fatal("the silent node has no taint")
+		}
+		refused := 0
+		c.Faults.Set(func(verb, resource, name string) error {
+			if verb == "update" && resource == "nodes" && refused == 0 {
+				refused++
+				controllertest.ChangeStatus(c, "", name, func(node *corev1.Node) {
+					node.Status.Conditions[0].LastHeartbeatTime = metav1.NewTime(time.Now().Add(time.Second))
+				})
+			}
+			return nil
+		})
+		post(c, "worker-2", corev1.ConditionTrue)
+		pass(c, time.Second, "worker-1", "worker-2")
+		if got := taints(c, "worker-2"); refused != 1 || got != "" {
+			t.Errorf("after %d heartbeats in between, a node that has recovered keeps the taints %s", refused, got)
+		}
+	})
+}
+
 func TestUntoleratedTaint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, 1)
