@@ -41,6 +41,8 @@ func (c *Cluster) findMachines(ctx context.Context, down *teardown) (machines, e
 	switch {
 	case err == nil:
 		return engine, nil
+	case errors.Is(err, ErrForeign):
+		return nil, err
 	case c.config.Runtime == RuntimeDocker:
 		return nil, fmt.Errorf("start a Docker engine, or choose --runtime sim: %w", err)
 	}

@@ -48,6 +48,10 @@ func (c *Cluster) findDocker(ctx context.Context, down *teardown) (machines, err
 		engine.Close()
 		return nil, fmt.Errorf("--nodes %d: on a Docker engine at most %d worker nodes are possible", last, maxWorkers)
 	}
+	if err := c.state.claim(ctx, engine); err != nil {
+		engine.Close()
+		return nil, err
+	}
 	m := &dockerMachines{engine: engine, cluster: c}
 	prefix, err := c.agreedNetwork(ctx)
 	if err != nil {
@@ -66,7 +70,7 @@ func (c *Cluster) findDocker(ctx context.Context, down *teardown) (machines, err
 	}
 	slices.Sort(programs)
 	err = engine.Prepare(ctx, docker.ClusterConfig{
-		Name: c.config.Name, Network: prefix, Images: toolbox.Images(), Programs: programs,
+		Name: c.config.Name, Owner: c.state.owner(), Network: prefix, Images: toolbox.Images(), Programs: programs,
 		Dial: m.dialThroughGateway, Log: slog.Default(),
 	})
 	if err != nil {
@@ -239,7 +243,8 @@ func (a *attachedStreams) Close() error { return a.conn.Close() }
 
 // RemoveContainers removes what a cluster that nobody runs has left in the Docker engine: containers and networks. It
 // returns how many there were; without an engine there is nothing to remove. Volumes are data: they stay unless asked for.
-func RemoveContainers(ctx context.Context, name string, volumes bool) (int, error) {
+// It returns ErrForeign when what is there is not this cluster's.
+func (s *State) RemoveContainers(ctx context.Context, volumes bool) (int, error) {
 	connecting, cancel := context.WithTimeout(ctx, connectTime)
 	engine, err := docker.Connect(connecting)
 	cancel()
@@ -247,14 +252,17 @@ func RemoveContainers(ctx context.Context, name string, volumes bool) (int, erro
 		return 0, nil
 	}
 	defer engine.Close()
-	mine := filters.NewArgs(filters.Arg("label", "kubette="+name))
+	if err := s.claim(ctx, engine); err != nil {
+		return 0, err
+	}
+	mine := filters.NewArgs(filters.Arg("label", "kubette="+s.Name))
 	left, err := engine.Client().ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
 	if err != nil {
-		return 0, fmt.Errorf("list the containers of cluster %s: %w", name, err)
+		return 0, fmt.Errorf("list the containers of cluster %s: %w", s.Name, err)
 	}
 	networks, err := engine.Client().NetworkList(ctx, network.ListOptions{Filters: mine})
 	if err != nil {
-		return 0, fmt.Errorf("list the networks of cluster %s: %w", name, err)
+		return 0, fmt.Errorf("list the networks of cluster %s: %w", s.Name, err)
 	}
-	return len(left) + len(networks), engine.Cleanup(ctx, name, docker.CleanupOptions{KeepVolumes: !volumes})
+	return len(left) + len(networks), engine.Cleanup(ctx, s.Name, docker.CleanupOptions{KeepVolumes: !volumes})
 }

@@ -180,17 +180,7 @@ func (s *State) pid() int {
 }
 
 // Alive says whether a process runs the cluster just now.
-func (s *State) Alive() bool {
-	if _, err := os.Stat(filepath.Join(s.Dir, lockFile)); err != nil {
-		return false
-	}
-	unlock, err := s.Lock()
-	if err != nil {
-		return errors.Is(err, ErrRunning)
-	}
-	unlock()
-	return false
-}
+func (s *State) Alive() bool { return held(s.Dir) }
 
 // own are the files of a data directory that kubette makes. A user may have put it where other things are: those stay.
 var own = []string{storeFile, caFiles[0], caFiles[1], tokenFile, volumesDir}

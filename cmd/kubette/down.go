@@ -52,8 +52,10 @@ func down(ctx context.Context, out io.Writer, name string, deleteData bool) erro
 		return err
 	}
 	defer unlock()
-	removed, err := cluster.RemoveContainers(ctx, name, deleteData || state.Ephemeral)
-	if err != nil {
+	removed, err := state.RemoveContainers(ctx, deleteData || state.Ephemeral)
+	if errors.Is(err, cluster.ErrForeign) && state.DataDir != "" {
+		fmt.Fprintf(out, "Nothing was removed from the Docker engine: %v\n", err)
+	} else if err != nil {
 		return err
 	}
 	if removed > 0 {

@@ -47,13 +47,31 @@ func (e *Engine) Cleanup(ctx context.Context, cluster string, options CleanupOpt
 	return nil
 }
 
-// removeNetworks removes a cluster's networks, and takes whatever else is attached to them off first.
-func (e *Engine) removeNetworks(ctx context.Context, label string) error {
+// Owner is the owner of what the engine has of a cluster: ClusterConfig.Owner as it was when its network was made, and
+// "" when there is none. It needs no Prepare.
+func (e *Engine) Owner(ctx context.Context, cluster string) (string, error) {
+	there, err := e.networks(ctx, labelCluster+"="+cluster)
+	if err != nil || len(there) == 0 {
+		return "", err
+	}
+	return there[0].Labels[labelOwner], nil
+}
+
+func (e *Engine) networks(ctx context.Context, label string) ([]network.Summary, error) {
 	there, err := within(ctx, callTimeout, func(ctx context.Context) ([]network.Summary, error) {
 		return e.api.NetworkList(ctx, network.ListOptions{Filters: scope(label)})
 	})
 	if err != nil {
-		return fmt.Errorf("list the networks: %w", explain(ctx, err))
+		return nil, fmt.Errorf("list the networks: %w", explain(ctx, err))
+	}
+	return there, nil
+}
+
+// removeNetworks removes a cluster's networks, and takes whatever else is attached to them off first.
+func (e *Engine) removeNetworks(ctx context.Context, label string) error {
+	there, err := e.networks(ctx, label)
+	if err != nil {
+		return err
 	}
 	for _, left := range there {
 		err := e.call(ctx, callTimeout, func(ctx context.Context) error {

@@ -50,6 +50,8 @@ type Engine struct {
 type ClusterConfig struct {
 	// Name of the cluster; the label kubette=NAME is on everything made for it.
 	Name string
+	// Owner says whose the cluster is, for others who use the engine; see Engine.Owner.
+	Owner string
 	// Network is the range of the cluster's pods and services; the zero prefix lets Prepare choose one that is free. Store
 	// the choice (Engine.Network) and pass it in the next time.
 	Network netip.Prefix

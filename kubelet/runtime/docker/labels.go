@@ -15,7 +15,8 @@ import (
 // labels: there is no other state. Removing what has the first label removes a cluster.
 const (
 	labelCluster     = "kubette"
-	labelRole        = "kubette.role" // sandbox, container, keeper, network, volume, image
+	labelRole        = "kubette.role"  // sandbox, container, keeper, network, volume, image
+	labelOwner       = "kubette.owner" // on the network
 	labelNode        = "kubette.node"
 	labelNamespace   = "kubette.pod.namespace"
 	labelPod         = "kubette.pod.name"

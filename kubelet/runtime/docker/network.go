@@ -103,7 +103,7 @@ func (e *Engine) createNetwork(ctx context.Context, prefix netip.Prefix, mtu int
 			IPAM: &network.IPAM{Config: []network.IPAMConfig{{
 				Subnet: prefix.String(), IPRange: own.String(), Gateway: own.Addr().Next().String(),
 			}}},
-			Labels: map[string]string{labelCluster: e.config.Name, labelRole: roleNetwork},
+			Labels: map[string]string{labelCluster: e.config.Name, labelRole: roleNetwork, labelOwner: e.config.Owner},
 		})
 	})
 	if err != nil {
