@@ -223,6 +223,25 @@ func (c clusterView) Addresses() kinds.Allocator { return c.server.allocators().
 // Ports implements kinds.Cluster.
 func (c clusterView) Ports() kinds.Allocator { return c.server.allocators().ports }
 
+// dryRunView is the cluster for a write that is only tried. As in Kubernetes, node ports that it asks for are not looked at.
+type dryRunView struct{ clusterView }
+
+// Ports implements kinds.Cluster.
+func (c dryRunView) Ports() kinds.Allocator { return dryRunPorts{c.clusterView.Ports()} }
+
+type dryRunPorts struct{ kinds.Allocator }
+
+func (dryRunPorts) Allocate(string) error { return nil }
+func (dryRunPorts) Release(string)        {}
+
+func (p dryRunPorts) Next() (string, error) {
+	port, err := p.Allocator.Next()
+	if err == nil {
+		p.Allocator.Release(port)
+	}
+	return port, err
+}
+
 // allocators takes what the stored services hold, once.
 func (s *Server) allocators() *Server {
 	s.allocated.Do(func() {

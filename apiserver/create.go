@@ -90,8 +90,8 @@ func (s *Server) createOne(ctx context.Context, op *operation, object kinds.Obje
 	if op.storage.SetCreator != nil {
 		op.storage.SetCreator(stored, op.User)
 	}
-	if errs := op.storage.validateCreate(stored); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(op.storage.groupKind(), stored.GetName(), errs)
+	if errs := append(op.storage.validateCreate(stored), op.validateShown(object, nil)...); len(errs) > 0 {
+		return nil, op.storage.invalid(stored.GetName(), errs)
 	}
 	op.warnAbout(stored, nil)
 	if err := s.validateAdmission(ctx, op, "CREATE", stored, nil); err != nil {
@@ -126,6 +126,19 @@ func (res *resource) validateCreate(object kinds.Object) field.ErrorList {
 		errs = append(errs, res.Validate(object)...)
 	}
 	return errs
+}
+
+// validateShown checks an object in the version in which it was sent, where it is stored in another one: what the version
+// asks for beyond that. old is nil for a new object.
+func (op *operation) validateShown(object, old kinds.Object) field.ErrorList {
+	switch {
+	case op.storage == op.resource || op.Subresource != "":
+	case old == nil && op.Validate != nil:
+		return op.validateCreate(object)
+	case old != nil && op.ValidateUpdate != nil:
+		return op.ValidateUpdate(object, old)
+	}
+	return nil
 }
 
 // existsError is the answer when the name is taken.
@@ -204,7 +217,11 @@ func (s *Server) allocate(ctx context.Context, op *operation, object, old kinds.
 	if op.storage.Allocate == nil {
 		return nothing, nil
 	}
-	release, err = op.storage.Allocate(ctx, s.cluster(), object, old)
+	cluster := s.cluster()
+	if op.dryRun {
+		cluster = dryRunView{clusterView{s}}
+	}
+	release, err = op.storage.Allocate(ctx, cluster, object, old)
 	if err != nil {
 		return nothing, err
 	}

@@ -163,6 +163,9 @@ func (h *handler) serveResource(w http.ResponseWriter, r *http.Request, info *re
 		h.fail(w, r, err)
 		return
 	}
+	if res.Deprecation != "" {
+		said.add(res.Deprecation)
+	}
 	if connect, ok := connectors[connectorName(info)]; ok {
 		connect(h, w, r, info, request)
 		return

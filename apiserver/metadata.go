@@ -21,6 +21,12 @@ import (
 
 var metadataPath = field.NewPath("metadata")
 
+// invalid is the answer to an object that is not well-formed. The machinery and a kind check some fields both; what both
+// find wrong is said once.
+func (res *resource) invalid(name string, errs field.ErrorList) error {
+	return apierrors.NewInvalid(res.groupKind(), name, kinds.Distinct(errs))
+}
+
 // now is the present time as the API keeps it: in whole seconds.
 func now() metav1.Time { return metav1.Unix(time.Now().Unix(), 0) }
 

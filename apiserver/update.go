@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -178,8 +179,15 @@ func (s *Server) modifyOnce(ctx context.Context, op *operation, key string, curr
 			release()
 		}
 	}()
-	if err := op.prepareUpdate(stored, current.object); err != nil {
+	errs, err := op.prepareUpdate(stored, current.object)
+	if err != nil {
 		return nil, err
+	}
+	if errs = append(errs, op.validateShown(object, old)...); len(errs) > 0 {
+		return nil, op.storage.invalid(stored.GetName(), errs)
+	}
+	if op.Subresource == "" || op.Subresource == "scale" {
+		op.warnAbout(stored, current.object)
 	}
 	if err := s.validateAdmission(ctx, op, "UPDATE", stored, current.object); err != nil {
 		return nil, err
@@ -218,15 +226,18 @@ func (op *operation) checkVersion(object kinds.Object, current *item) error {
 		return apierrors.NewInvalid(kind, op.Name, field.ErrorList{
 			field.Invalid(metadataPath.Child("resourceVersion"), uint64(0), "must be specified for an update")})
 	case version != current.object.GetResourceVersion():
+		if _, err := strconv.ParseUint(version, 10, 64); err != nil {
+			return plainError(err)
+		}
 		return apierrors.NewConflict(op.groupResource(), op.Name, errConflict)
 	}
 	return nil
 }
 
 // prepareUpdate resets what the change may not touch, and checks the rest.
-func (op *operation) prepareUpdate(object, old kinds.Object) error {
+func (op *operation) prepareUpdate(object, old kinds.Object) (field.ErrorList, error) {
 	if err := placeIn(op.Namespace, object); err != nil {
-		return err
+		return nil, err
 	}
 	rules := op.rules()
 	object.SetGeneration(old.GetGeneration())
@@ -238,13 +249,7 @@ func (op *operation) prepareUpdate(object, old kinds.Object) error {
 	if rules.validate != nil {
 		errs = append(errs, rules.validate(object, old)...)
 	}
-	if len(errs) > 0 {
-		return apierrors.NewInvalid(op.storage.groupKind(), object.GetName(), errs)
-	}
-	if op.Subresource == "" || op.Subresource == "scale" {
-		op.warnAbout(object, old)
-	}
-	return nil
+	return errs, nil
 }
 
 // updateRules are how a change of an object, or of one of its subresources, is prepared and checked.

@@ -14,12 +14,14 @@ func clusterRole() *Kind {
 			Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRole", Plural: "clusterroles", Singular: "clusterrole",
 			ValidateName: path.ValidatePathSegmentName, AllowCreateOnUpdate: true, UnconditionalUpdate: true,
 		},
-		New:            func() *rbacv1.ClusterRole { return &rbacv1.ClusterRole{} },
-		NewList:        func() runtime.Object { return &rbacv1.ClusterRoleList{} },
-		Validate:       validateClusterRole,
-		ValidateUpdate: func(r, _ *rbacv1.ClusterRole) field.ErrorList { return validateClusterRole(r) },
-		Columns:        createdAtColumns(),
-		Cells:          func(r *rbacv1.ClusterRole) []any { return createdAtCells(r) },
+		New:              func() *rbacv1.ClusterRole { return &rbacv1.ClusterRole{} },
+		NewList:          func() runtime.Object { return &rbacv1.ClusterRoleList{} },
+		PrepareForCreate: func(r *rbacv1.ClusterRole) { noneIfEmpty(&r.Rules) },
+		PrepareForUpdate: func(r, _ *rbacv1.ClusterRole) { noneIfEmpty(&r.Rules) },
+		Validate:         validateClusterRole,
+		ValidateUpdate:   func(r, _ *rbacv1.ClusterRole) field.ErrorList { return validateClusterRole(r) },
+		Columns:          createdAtColumns(),
+		Cells:            func(r *rbacv1.ClusterRole) []any { return createdAtCells(r) },
 	}.Kind()
 }
 

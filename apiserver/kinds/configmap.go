@@ -20,6 +20,7 @@ func configMap() *Kind {
 		},
 		New:            func() *corev1.ConfigMap { return &corev1.ConfigMap{} },
 		NewList:        func() runtime.Object { return &corev1.ConfigMapList{} },
+		Default:        func(c *corev1.ConfigMap) { emptyIfNull(c.BinaryData) },
 		Validate:       validateConfigMap,
 		ValidateUpdate: validateConfigMapUpdate,
 		Columns: []metav1.TableColumnDefinition{

@@ -1,6 +1,8 @@
 package kinds
 
 import (
+	"bytes"
+
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,7 +20,7 @@ func controllerRevision() *Kind {
 		Validate: validateControllerRevision,
 		// What was is not rewritten.
 		ValidateUpdate: func(r, old *appsv1.ControllerRevision) field.ErrorList {
-			return append(validateControllerRevision(r), immutable(r.Data, old.Data, field.NewPath("data"))...)
+			return append(nonNegative(r.Revision, field.NewPath("revision")), immutable(r.Data, old.Data, field.NewPath("data"))...)
 		},
 		Columns: []metav1.TableColumnDefinition{
 			nameColumn(),
@@ -33,8 +35,13 @@ func controllerRevision() *Kind {
 }
 
 func validateControllerRevision(r *appsv1.ControllerRevision) (errs field.ErrorList) {
-	if r.Data.Raw == nil && r.Data.Object == nil {
+	errs = nonNegative(r.Revision, field.NewPath("revision"))
+	switch raw := bytes.TrimSpace(r.Data.Raw); {
+	case r.Data.Object != nil:
+	case len(raw) == 0, string(raw) == "null":
 		errs = append(errs, field.Required(field.NewPath("data"), "data is mandatory"))
+	case raw[0] != '{':
+		errs = append(errs, field.Required(field.NewPath("data"), "data must be a valid JSON object"))
 	}
-	return append(errs, nonNegative(r.Revision, field.NewPath("revision"))...)
+	return errs
 }

@@ -90,10 +90,9 @@ func defaultCronJob(c *batchv1.CronJob) {
 // validateCronJob checks a cron job; old is nil for a new one.
 func validateCronJob(c, old *batchv1.CronJob) (errs field.ErrorList) {
 	path, spec := field.NewPath("spec"), &c.Spec
-	if spec.Schedule == "" {
-		errs = append(errs, field.Required(path.Child("schedule"), ""))
-	} else {
-		errs = append(errs, validateSchedule(spec, old != nil && strings.Contains(old.Spec.Schedule, "TZ"), path.Child("schedule"))...)
+	schedule := path.Child("schedule")
+	if spec.Schedule != "" {
+		errs = append(errs, validateSchedule(spec, old != nil && strings.Contains(old.Spec.Schedule, "TZ"), schedule)...)
 	}
 	errs = append(errs, nonNegativePointer(spec.StartingDeadlineSeconds, path.Child("startingDeadlineSeconds"))...)
 	if zone := spec.TimeZone; zone != nil && (old == nil || old.Spec.TimeZone == nil || *old.Spec.TimeZone != *zone) {
@@ -103,7 +102,8 @@ func validateCronJob(c, old *batchv1.CronJob) (errs field.ErrorList) {
 		batchv1.AllowConcurrent, batchv1.ForbidConcurrent, batchv1.ReplaceConcurrent)...)
 	errs = append(errs, validateJobTemplate(&spec.JobTemplate.Spec, path.Child("jobTemplate", "spec"))...)
 	errs = append(errs, nonNegativePointer(spec.SuccessfulJobsHistoryLimit, path.Child("successfulJobsHistoryLimit"))...)
-	return append(errs, nonNegativePointer(spec.FailedJobsHistoryLimit, path.Child("failedJobsHistoryLimit"))...)
+	errs = append(errs, nonNegativePointer(spec.FailedJobsHistoryLimit, path.Child("failedJobsHistoryLimit"))...)
+	return append(errs, required(spec.Schedule, schedule, "")...) // declared in the API's types, and such checks come last
 }
 
 // validateSchedule checks a schedule. A time zone in it was never meant to work; cron jobs that have one may keep it.

@@ -30,7 +30,7 @@ func daemonSet() *Kind {
 		PrepareForUpdate: prepareDaemonSetForUpdate,
 		Validate:         validateDaemonSet,
 		ValidateUpdate: func(d, old *appsv1.DaemonSet) field.ErrorList {
-			return append(validateDaemonSet(d), immutable(d.Spec.Selector, old.Spec.Selector, field.NewPath("spec", "selector"))...)
+			return append(immutable(d.Spec.Selector, old.Spec.Selector, field.NewPath("spec", "selector")), validateDaemonSet(d)...)
 		},
 		Warnings: func(d, old *appsv1.DaemonSet) []string {
 			return changedTemplateWarnings(d, old, &d.Spec.Template, field.NewPath("spec", "template"))
@@ -69,6 +69,7 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 		setDefaultPointer(&strategy.RollingUpdate.MaxSurge, intstr.FromInt32(0))
 	}
 	setDefaultPointer(&d.Spec.RevisionHistoryLimit, 10)
+	setTemplateGeneration(d, templateGeneration(d))
 	defaultPodTemplate(&d.Spec.Template)
 }
 

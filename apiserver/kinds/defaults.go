@@ -14,3 +14,20 @@ func setDefaultPointer[T any](field **T, value T) {
 		*field = &value
 	}
 }
+
+// noneIfEmpty makes a list without entries none. Kubernetes stores objects in a form (protobuf) that does not tell the two
+// apart, so a list that is always shown shows as null.
+func noneIfEmpty[T any](list *[]T) {
+	if len(*list) == 0 {
+		*list = nil
+	}
+}
+
+// emptyIfNull makes null values empty ones, for the same reason.
+func emptyIfNull(data map[string][]byte) {
+	for key, value := range data {
+		if value == nil {
+			data[key] = []byte{}
+		}
+	}
+}

@@ -1,11 +1,8 @@
 package kinds
 
 import (
-	"bytes"
-	"cmp"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	netutils "k8s.io/utils/net"
 )
 
 func endpoints() *Kind {
@@ -34,9 +30,7 @@ func endpoints() *Kind {
 				}
 			}
 		},
-		PrepareForCreate: func(e *corev1.Endpoints) { packSubsets(e) },
-		PrepareForUpdate: func(e, _ *corev1.Endpoints) { packSubsets(e) },
-		Validate:         func(e *corev1.Endpoints) field.ErrorList { return validateSubsets(e.Subsets, nil) },
+		Validate: func(e *corev1.Endpoints) field.ErrorList { return validateSubsets(e.Subsets, nil) },
 		ValidateUpdate: func(e, old *corev1.Endpoints) field.ErrorList {
 			if equality.Semantic.DeepEqual(e.Subsets, old.Subsets) {
 				return nil
@@ -51,48 +45,6 @@ func endpoints() *Kind {
 		},
 		Cells: func(e *corev1.Endpoints) []any { return []any{e.Name, endpointsCell(e), age(e.CreationTimestamp)} },
 	}.Kind()
-}
-
-// packSubsets puts addresses with the same ports together, each once and in order. What is wrong is left as it is, so that
-// messages name the user's own places.
-func packSubsets(e *corev1.Endpoints) {
-	if len(validateSubsets(e.Subsets, nil)) > 0 {
-		return
-	}
-	var packed []corev1.EndpointSubset
-	for _, subset := range e.Subsets {
-		i := slices.IndexFunc(packed, func(p corev1.EndpointSubset) bool { return equality.Semantic.DeepEqual(p.Ports, subset.Ports) })
-		if i < 0 {
-			i, packed = len(packed), append(packed, corev1.EndpointSubset{Ports: subset.Ports})
-		}
-		packed[i].Addresses = append(packed[i].Addresses, subset.Addresses...)
-		packed[i].NotReadyAddresses = append(packed[i].NotReadyAddresses, subset.NotReadyAddresses...)
-	}
-	for i := range packed {
-		packed[i].Addresses = sortedAddresses(packed[i].Addresses)
-		ready := packed[i].Addresses
-		packed[i].NotReadyAddresses = slices.DeleteFunc(sortedAddresses(packed[i].NotReadyAddresses), func(a corev1.EndpointAddress) bool {
-			return slices.ContainsFunc(ready, func(r corev1.EndpointAddress) bool { return compareAddresses(r, a) == 0 })
-		})
-	}
-	e.Subsets = packed
-}
-
-func sortedAddresses(addresses []corev1.EndpointAddress) []corev1.EndpointAddress {
-	addresses = slices.Clone(addresses)
-	slices.SortStableFunc(addresses, compareAddresses)
-	return slices.CompactFunc(addresses, func(a, b corev1.EndpointAddress) bool { return compareAddresses(a, b) == 0 })
-}
-
-// compareAddresses orders by address, then by whose it is.
-func compareAddresses(a, b corev1.EndpointAddress) int {
-	uid := func(a corev1.EndpointAddress) string {
-		if a.TargetRef == nil {
-			return ""
-		}
-		return string(a.TargetRef.UID)
-	}
-	return cmp.Or(bytes.Compare(netutils.ParseIPSloppy(a.IP), netutils.ParseIPSloppy(b.IP)), strings.Compare(uid(a), uid(b)))
 }
 
 func validateSubsets(subsets, old []corev1.EndpointSubset) (errs field.ErrorList) {

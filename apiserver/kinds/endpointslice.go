@@ -40,11 +40,11 @@ func endpointSlice() *Kind {
 		},
 		PrepareForCreate: func(s *discoveryv1.EndpointSlice) {
 			s.Generation = 1
-			dropTopology(s, nil)
+			tidyEndpointSlice(s, nil)
 		},
 		PrepareForUpdate: func(s, old *discoveryv1.EndpointSlice) {
 			raiseGeneration(s, old, []any{s.AddressType, s.Endpoints, s.Ports, s.Labels}, []any{old.AddressType, old.Endpoints, old.Ports, old.Labels})
-			dropTopology(s, old.Endpoints)
+			tidyEndpointSlice(s, old.Endpoints)
 		},
 		Validate:       func(s *discoveryv1.EndpointSlice) field.ErrorList { return validateEndpointSlice(s, nil) },
 		ValidateUpdate: validateEndpointSlice,
@@ -60,8 +60,10 @@ func endpointSlice() *Kind {
 	}.Kind()
 }
 
-// dropTopology drops deprecatedTopology, which the v1 API shows but does not take, unless no endpoint changes.
-func dropTopology(s *discoveryv1.EndpointSlice, old []discoveryv1.Endpoint) {
+// tidyEndpointSlice drops deprecatedTopology, which the v1 API shows but does not take, unless no endpoint changes.
+func tidyEndpointSlice(s *discoveryv1.EndpointSlice, old []discoveryv1.Endpoint) {
+	noneIfEmpty(&s.Endpoints)
+	noneIfEmpty(&s.Ports)
 	if old != nil && equality.Semantic.DeepEqual(s.Endpoints, old) {
 		return
 	}
@@ -78,10 +80,10 @@ func validateEndpointSlice(s, old *discoveryv1.EndpointSlice) field.ErrorList {
 	if path := field.NewPath("addressType"); s.AddressType == "" {
 		errs = append(errs, field.Required(path, ""))
 	} else {
-		if old != nil {
-			errs = append(errs, declaredImmutable(s.AddressType, old.AddressType, path)...)
-		}
 		errs = append(errs, oneOf(s.AddressType, path, discoveryv1.AddressTypeFQDN, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6)...)
+	}
+	if old != nil {
+		errs = append(errs, declaredImmutable(s.AddressType, old.AddressType, field.NewPath("addressType"))...)
 	}
 	for i, e := range s.Endpoints {
 		switch addresses := field.NewPath("endpoints").Index(i).Child("addresses"); {

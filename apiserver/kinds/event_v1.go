@@ -108,15 +108,21 @@ func validateEventV1Update(e, old *eventsv1.Event) (errs field.ErrorList) {
 	if s := e.Series; s != nil && (old.Series == nil || *s != *old.Series) {
 		errs = validateEventSeries(s)
 	}
+	errs = append(errs, immutableInternal(e.Regarding, old.Regarding, field.NewPath("involvedObject"))...)
 	for _, f := range []struct {
 		name        string
 		now, before any
 	}{
-		{"involvedObject", e.Regarding, old.Regarding}, {"reason", e.Reason, old.Reason}, {"message", e.Note, old.Note},
+		{"reason", e.Reason, old.Reason}, {"message", e.Note, old.Note},
 		{"source", e.DeprecatedSource, old.DeprecatedSource}, {"firstTimestamp", e.DeprecatedFirstTimestamp, old.DeprecatedFirstTimestamp},
 		{"lastTimestamp", e.DeprecatedLastTimestamp, old.DeprecatedLastTimestamp}, {"count", e.DeprecatedCount, old.DeprecatedCount},
 		{"reason", e.Reason, old.Reason}, {"type", e.Type, old.Type}, {"eventTime", e.EventTime, old.EventTime},
-		{"action", e.Action, old.Action}, {"related", e.Related, old.Related},
+		{"action", e.Action, old.Action},
+	} {
+		errs = append(errs, immutable(f.now, f.before, field.NewPath(f.name))...)
+	}
+	errs = append(errs, immutableInternal(e.Related, old.Related, field.NewPath("related"))...)
+	for _, f := range []struct{ name, now, before string }{
 		{"reportingController", e.ReportingController, old.ReportingController},
 		{"reportingInstance", e.ReportingInstance, old.ReportingInstance},
 	} {

@@ -98,9 +98,7 @@ func validateMetric(m *autoscalingv2.MetricSpec, at *field.Path) (errs field.Err
 			return append(required(string(m.Resource.Name), at.Child("name"), "must specify a resource name"), validateUsage(m.Resource.Target, at.Child("target"))...)
 		}},
 		{autoscalingv2.ContainerResourceMetricSourceType, "containerResource", m.ContainerResource != nil, func(at *field.Path) field.ErrorList {
-			errs := required(string(m.ContainerResource.Name), at.Child("name"), "must specify a resource name")
-			errs = append(errs, required(m.ContainerResource.Container, at.Child("container"), "must specify a container")...)
-			return append(errs, validateUsage(m.ContainerResource.Target, at.Child("target"))...)
+			return validateContainerMetric(m.ContainerResource, at)
 		}},
 	}
 	present := 0
@@ -151,10 +149,24 @@ func validateExternalMetric(m *autoscalingv2.ExternalMetricSource, at *field.Pat
 func validatePodsMetric(m *autoscalingv2.PodsMetricSource, at *field.Path) field.ErrorList {
 	errs := metricName(m.Metric.Name, at.Child("metric", "name"))
 	errs = append(errs, validateMetricTarget(m.Target, at.Child("target"))...)
-	if m.Target.AverageValue == nil || m.Target.AverageValue.Sign() != 1 {
+	if m.Target.AverageValue == nil {
 		errs = append(errs, field.Required(at.Child("target", "averageValue"), "must specify a positive target averageValue"))
 	}
 	return errs
+}
+
+func validateContainerMetric(m *autoscalingv2.ContainerResourceMetricSource, at *field.Path) (errs field.ErrorList) {
+	if name := at.Child("name"); m.Name == "" {
+		errs = append(errs, field.Required(name, "must specify a resource name"))
+	} else {
+		errs = append(errs, containerResourceName(m.Name, name)...)
+	}
+	if container := at.Child("container"); m.Container == "" {
+		errs = append(errs, field.Required(container, "must specify a container"))
+	} else {
+		errs = append(errs, dnsLabel(m.Container, container)...)
+	}
+	return append(errs, validateUsage(m.Target, at.Child("target"))...)
 }
 
 // validateUsage checks how much of a resource is wanted: an amount, or a part of what is requested.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // internalForm shows a value the way Kubernetes does in its error messages where it prints a part of an object: with the
@@ -57,13 +59,32 @@ func hasInternalForm(t reflect.Type) bool {
 	return strings.HasPrefix(t.PkgPath(), "k8s.io/api/") && !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler)
 }
 
-// appendFields writes the fields of a struct; those of an embedded one belong to it.
+// appendEmbedded writes the fields of an embedded struct, which belong to the one around it. Internal objects do not say
+// their kind, and metadata looks as it does outside.
+func appendEmbedded(b []byte, v reflect.Value, first bool) ([]byte, bool, error) {
+	switch embedded := v.Interface().(type) {
+	case metav1.TypeMeta:
+		return b, first, nil
+	case metav1.ObjectMeta:
+		encoded, err := json.Marshal(embedded)
+		if inner := encoded[1 : len(encoded)-1]; err == nil && len(inner) > 0 {
+			if !first {
+				b = append(b, ',')
+			}
+			return append(b, inner...), false, nil
+		}
+		return b, first, err
+	}
+	return appendFields(b, v, first)
+}
+
+// appendFields writes the fields of a struct.
 func appendFields(b []byte, v reflect.Value, first bool) ([]byte, bool, error) {
 	var err error
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if f.Anonymous && strings.HasPrefix(f.Type.PkgPath(), "k8s.io/api/") {
-			if b, first, err = appendFields(b, v.Field(i), first); err != nil {
+		if f.Anonymous {
+			if b, first, err = appendEmbedded(b, v.Field(i), first); err != nil {
 				return nil, false, err
 			}
 			continue

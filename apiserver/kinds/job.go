@@ -2,7 +2,6 @@ package kinds
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"strconv"
 	"time"
@@ -95,6 +94,7 @@ func defaultJobSpec(spec *batchv1.JobSpec) {
 	if spec.PodFailurePolicy == nil {
 		return
 	}
+	noneIfEmpty(&spec.PodFailurePolicy.Rules)
 	for i := range spec.PodFailurePolicy.Rules {
 		conditions := spec.PodFailurePolicy.Rules[i].OnPodConditions
 		for j := range conditions {
@@ -103,10 +103,11 @@ func defaultJobSpec(spec *batchv1.JobSpec) {
 	}
 }
 
-// takeTemplateLabels gives a job without labels those of its pods.
+// takeTemplateLabels gives a job without labels those of its pods. As in Kubernetes it is one and the same map, so that what
+// is generated for the pods later is the job's, too.
 func takeTemplateLabels(j *batchv1.Job) {
 	if len(j.Labels) == 0 && j.Spec.Template.Labels != nil {
-		j.Labels = maps.Clone(j.Spec.Template.Labels)
+		j.Labels = j.Spec.Template.Labels
 	}
 }
 

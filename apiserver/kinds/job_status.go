@@ -134,11 +134,12 @@ func validateJobProgress(j, old *batchv1.Job, path *field.Path) (errs field.Erro
 			errs = append(errs, field.Invalid(conditions, field.OmitValueType{}, fmt.Sprintf("cannot disable the terminal %s=True condition", typ)))
 		}
 	}
-	if s.Failed < was.Failed && !indexed(&j.Spec) {
+	if s.Failed < was.Failed {
 		errs = append(errs, field.Invalid(path.Child("failed"), s.Failed, "cannot decrease the failed counter"))
 	}
-	// An indexed job that shrinks forgets the indexes that are no more.
-	if s.Succeeded < was.Succeeded && !indexed(&j.Spec) {
+	// An indexed job that shrinks, with its parallelism, forgets the indexes that are no more.
+	resizable := indexed(&j.Spec) && equality.Semantic.DeepEqual(j.Spec.Completions, j.Spec.Parallelism)
+	if s.Succeeded < was.Succeeded && !resizable {
 		errs = append(errs, field.Invalid(path.Child("succeeded"), s.Succeeded, "cannot decrease the succeeded counter"))
 	}
 	if s.CompletionTime != nil && was.CompletionTime != nil && !s.CompletionTime.Equal(was.CompletionTime) {

@@ -213,14 +213,12 @@ func mutableTemplate(old *batchv1.Job) bool {
 }
 
 func validateJobTemplateUpdate(spec, old *batchv1.JobSpec, mutable bool, path *field.Path) field.ErrorList {
-	now, then := &spec.Template, &old.Template
+	now, then := &spec.Template, old.Template.DeepCopy()
 	if mutable {
-		then = then.DeepCopy()
 		letMove(&now.Spec, &then.Spec)
-		then.Annotations, then.Labels = now.Annotations, now.Labels
+		return immutableInternal(now.Spec, then.Spec, path.Child("spec"))
 	}
-	errs := immutable(now.ObjectMeta, then.ObjectMeta, path.Child("metadata"))
-	return append(errs, immutableInternal(now.Spec, then.Spec, path.Child("spec"))...)
+	return immutableInternal(*now, *then, path)
 }
 
 // letMove gives the old spec what the new one says about where pods go and what they get, so that it is not compared.

@@ -28,14 +28,16 @@ func limitRange() *Kind {
 		},
 		// A limit range is the one object that gets a name without asking for one.
 		PrepareForCreate: func(l *corev1.LimitRange) {
+			noneIfEmpty(&l.Spec.Limits)
 			if l.Name == "" && l.GenerateName == "" {
 				l.Name = string(uuid.NewUUID())
 			}
 		},
-		Validate:       validateLimitRange,
-		ValidateUpdate: func(l, _ *corev1.LimitRange) field.ErrorList { return validateLimitRange(l) },
-		Columns:        createdAtColumns(),
-		Cells:          func(l *corev1.LimitRange) []any { return createdAtCells(l) },
+		PrepareForUpdate: func(l, _ *corev1.LimitRange) { noneIfEmpty(&l.Spec.Limits) },
+		Validate:         validateLimitRange,
+		ValidateUpdate:   func(l, _ *corev1.LimitRange) field.ErrorList { return validateLimitRange(l) },
+		Columns:          createdAtColumns(),
+		Cells:            func(l *corev1.LimitRange) []any { return createdAtCells(l) },
 	}.Kind()
 }
 

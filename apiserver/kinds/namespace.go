@@ -21,7 +21,9 @@ func namespace() *Kind {
 			ValidateName: apivalidation.ValidateNamespaceName, UnconditionalUpdate: true,
 			HoldsDeletion: func(object Object) bool { return len(object.(*corev1.Namespace).Spec.Finalizers) > 0 },
 			PrepareForDelete: func(object Object) {
-				object.(*corev1.Namespace).Status.Phase = corev1.NamespaceTerminating
+				n := object.(*corev1.Namespace)
+				n.Status.Phase = corev1.NamespaceTerminating
+				n.DeletionGracePeriodSeconds = nil // it takes as long as it takes
 			},
 			FieldNames: []string{"status.phase"},
 		},

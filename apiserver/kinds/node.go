@@ -55,7 +55,7 @@ func node() *Kind {
 }
 
 func defaultNode(n *corev1.Node) {
-	if n.Status.Allocatable == nil && n.Status.Capacity != nil {
+	if len(n.Status.Allocatable) == 0 && n.Status.Capacity != nil {
 		n.Status.Allocatable = n.Status.Capacity.DeepCopy()
 	}
 	// podCIDR is the first of podCIDRs, and wins when they differ.
@@ -84,11 +84,6 @@ func validateNode(n *corev1.Node) field.ErrorList {
 	}
 	if !dual || len(cidrs) > 2 {
 		errs = append(errs, field.Invalid(path, cidrs, "may specify no more than one CIDR for each IP family"))
-	}
-	for i, cidr := range cidrs {
-		if slices.Contains(cidrs[:i], cidr) {
-			errs = append(errs, field.Duplicate(path.Index(i), cidr))
-		}
 	}
 	return errs
 }
@@ -146,12 +141,14 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	if len(old.Spec.PodCIDRs) > 0 {
 		errs = append(errs, podCIDRsKept(n.Spec.PodCIDRs, old.Spec.PodCIDRs, path.Child("podCIDRs"))...)
 	}
-	if old.Spec.ProviderID != "" && n.Spec.ProviderID != old.Spec.ProviderID {
-		errs = append(errs, field.Forbidden(path.Child("providerID"), "node updates may not change providerID except from \"\" to valid"))
-	}
 	errs = append(errs, validateTaints(n.Spec.Taints, field.NewPath("metadata", "taints"))...)
 	if n.Spec.DoNotUseExternalID != old.Spec.DoNotUseExternalID {
 		errs = append(errs, field.Forbidden(path.Child("externalID"), "may not be updated"))
+	}
+	if was, id := old.Spec.ProviderID, path.Child("providerID"); was != "" && n.Spec.ProviderID == "" {
+		errs = append(errs, field.Invalid(id, nil, "field cannot be cleared once set"))
+	} else if was != "" && was != n.Spec.ProviderID {
+		errs = append(errs, field.Invalid(id, nil, "field cannot be modified once set"))
 	}
 	return errs
 }

@@ -71,8 +71,11 @@ func defaultPersistentVolume(v *corev1.PersistentVolume) {
 
 func preparePersistentVolumeStatus(v, old *corev1.PersistentVolume) {
 	v.Spec = old.Spec
-	if s := &v.Status; s.Phase != old.Status.Phase &&
-		(s.LastPhaseTransitionTime == nil || s.LastPhaseTransitionTime.Equal(old.Status.LastPhaseTransitionTime)) {
+	s, was := &v.Status, &old.Status
+	switch {
+	case s.Phase == was.Phase && s.LastPhaseTransitionTime == nil:
+		s.LastPhaseTransitionTime = was.LastPhaseTransitionTime
+	case s.Phase != was.Phase && (s.LastPhaseTransitionTime == nil || s.LastPhaseTransitionTime.Equal(was.LastPhaseTransitionTime)):
 		now := metav1.Now()
 		s.LastPhaseTransitionTime = &now
 	}
@@ -143,7 +146,7 @@ func validatePersistentVolumeUpdate(v, old *corev1.PersistentVolume) field.Error
 	}
 	errs = append(errs, immutable(v.Spec.VolumeMode, old.Spec.VolumeMode, field.NewPath("volumeMode"))...)
 	if old.Spec.NodeAffinity != nil && !equality.Semantic.DeepEqual(v.Spec.NodeAffinity, old.Spec.NodeAffinity) {
-		errs = append(errs, field.Invalid(field.NewPath("nodeAffinity"), internalForm(v.Spec.NodeAffinity), "field is immutable"))
+		errs = append(errs, field.Invalid(field.NewPath("nodeAffinity"), internalForm(v.Spec.NodeAffinity), "field is immutable, except for updating from beta label to GA"))
 	}
 	if old.Spec.VolumeAttributesClassName != nil && v.Spec.VolumeAttributesClassName == nil {
 		errs = append(errs, field.Forbidden(at.Child("volumeAttributesClassName"), "update from non-nil value to nil is forbidden"))

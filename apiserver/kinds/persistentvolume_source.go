@@ -89,7 +89,13 @@ func secretReference(ref *corev1.SecretReference, at *field.Path) field.ErrorLis
 	if ref == nil {
 		return nil
 	}
-	return append(required(ref.Name, at.Child("name"), ""), required(ref.Namespace, at.Child("namespace"), "")...)
+	errs := objectName(ref.Name, at.Child("name"))
+	if namespace := at.Child("namespace"); ref.Namespace == "" {
+		errs = append(errs, field.Required(namespace, ""))
+	} else {
+		errs = append(errs, dnsLabel(ref.Namespace, namespace)...)
+	}
+	return errs
 }
 
 func validateGlusterfs(s *corev1.GlusterfsPersistentVolumeSource, at *field.Path) field.ErrorList {

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"slices"
 )
 
 func persistentVolumeClaim() *Kind {
@@ -150,10 +151,12 @@ func validateClaimStatus(c *corev1.PersistentVolumeClaim) (errs field.ErrorList)
 		}
 	}
 	for name, status := range c.Status.AllocatedResourceStatuses {
-		errs = append(errs, claimResource(name, at.Child("allocatedResourceStatus"))...)
-		errs = append(errs, oneOf(status, at.Child("allocatedResourceStatus"), corev1.PersistentVolumeClaimControllerResizeInfeasible,
-			corev1.PersistentVolumeClaimControllerResizeInProgress, corev1.PersistentVolumeClaimNodeResizeInfeasible,
-			corev1.PersistentVolumeClaimNodeResizeInProgress, corev1.PersistentVolumeClaimNodeResizePending)...)
+		allocated := at.Child("allocatedResourceStatuses")
+		errs = append(errs, claimResource(name, allocated)...)
+		if !slices.Contains(resizeStatuses, status) {
+			// Kubernetes shows the resource here, not its status.
+			errs = append(errs, field.NotSupported(allocated, corev1.ClaimResourceStatus(name), resizeStatuses))
+		}
 	}
 	for _, name := range sortedNames(c.Status.AllocatedResources) {
 		q, allocated := c.Status.AllocatedResources[name], at.Child("allocatedResources")
@@ -161,9 +164,20 @@ func validateClaimStatus(c *corev1.PersistentVolumeClaim) (errs field.ErrorList)
 			errs = append(errs, bad...)
 			continue
 		}
+		if q.Value() < 0 {
+			errs = append(errs, field.Invalid(allocated.Key(string(name)), q.Value(), "must be a valid resource quantity"))
+			continue
+		}
 		errs = append(errs, resourceQuantity(corev1.ResourceStorage, q, allocated.Key(string(name)))...)
 	}
 	return errs
+}
+
+// resizeStatuses are what can be said of a resize, in the order of their names.
+var resizeStatuses = []corev1.ClaimResourceStatus{
+	corev1.PersistentVolumeClaimControllerResizeInProgress, corev1.PersistentVolumeClaimControllerResizeInfeasible,
+	corev1.PersistentVolumeClaimNodeResizeInProgress, corev1.PersistentVolumeClaimNodeResizeInfeasible,
+	corev1.PersistentVolumeClaimNodeResizePending,
 }
 
 // claimResource checks the name of what a claim has: storage, or something that is not Kubernetes' own.

@@ -50,6 +50,9 @@ func defaultPod(pod *corev1.Pod) {
 	setDefaultPointer(&pod.Spec.EnableServiceLinks, corev1.DefaultEnableServiceLinks)
 	setDefault(&pod.Status.Phase, corev1.PodPending)
 	defaultPodSpec(&pod.Spec)
+	if *pod.Spec.TerminationGracePeriodSeconds < 0 {
+		*pod.Spec.TerminationGracePeriodSeconds = 1
+	}
 	defaultHostPorts(&pod.Spec)
 }
 

@@ -44,6 +44,7 @@ func (w *warner) all() []string {
 	w.annotations()
 	w.volumes(spec.Child("volumes"))
 	w.tokenPaths(spec.Child("volumes"))
+	w.overlaps()
 	w.repeated(spec)
 	w.overhead(spec.Child("overhead"))
 	w.seccomp()

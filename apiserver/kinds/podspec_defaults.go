@@ -24,9 +24,6 @@ func defaultPodSpec(spec *corev1.PodSpec) {
 	setDefault(&spec.SchedulerName, corev1.DefaultSchedulerName)
 	setDefaultPointer(&spec.SecurityContext, corev1.PodSecurityContext{})
 	setDefaultPointer(&spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
-	if *spec.TerminationGracePeriodSeconds < 0 {
-		*spec.TerminationGracePeriodSeconds = 1
-	}
 	// serviceAccount is the old name of serviceAccountName; both are always shown.
 	setDefault(&spec.ServiceAccountName, spec.DeprecatedServiceAccount)
 	spec.DeprecatedServiceAccount = spec.ServiceAccountName
@@ -207,6 +204,7 @@ func defaultVolume(v *corev1.Volume) {
 		}
 	case s.Projected != nil:
 		setDefaultPointer(&s.Projected.DefaultMode, mode)
+		noneIfEmpty(&s.Projected.Sources)
 		for i := range s.Projected.Sources {
 			defaultProjection(&s.Projected.Sources[i])
 		}

@@ -32,7 +32,7 @@ func (c *specCheck) operatingSystem(path *field.Path) field.ErrorList {
 	}
 	switch at := path.Child("os"); c.spec.OS.Name {
 	case "":
-		return field.ErrorList{field.Required(at.Child("name"), "cannot be empty")}
+		return field.ErrorList{field.Required(at.Child("name"), "")}
 	case corev1.Linux:
 		return c.linux(path)
 	case corev1.Windows:

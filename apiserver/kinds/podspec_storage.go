@@ -218,7 +218,7 @@ func validateScaleIOVolume(gateway, system, name string, at *field.Path) field.E
 // csiDriverName checks the name of a storage driver.
 func csiDriverName(name string, at *field.Path) (errs field.ErrorList) {
 	if name == "" {
-		errs = append(errs, field.Required(at, ""))
+		return field.ErrorList{field.Required(at, "")}
 	}
 	if len(name) > 63 {
 		errs = append(errs, field.TooLong(at, "", 63))

@@ -147,7 +147,10 @@ func (c *specCheck) volumeSource(v *corev1.Volume, at *field.Path) (errs field.E
 	check(s.CSI != nil, "csi", "csi", func(at *field.Path) field.ErrorList {
 		errs := csiDriverName(s.CSI.Driver, at.Child("driver"))
 		if ref := s.CSI.NodePublishSecretRef; ref != nil {
-			errs = append(errs, required(ref.Name, at.Child("nodePublishSecretRef", "name"), "")...)
+			if ref.Name == "" {
+				return append(errs, field.Required(at.Child("nodePublishSecretRef", "name"), ""))
+			}
+			errs = append(errs, dnsSubdomain(ref.Name, at.Child("name"))...) // Kubernetes leaves out the reference's own name here
 		}
 		return errs
 	})

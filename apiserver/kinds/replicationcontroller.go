@@ -35,6 +35,9 @@ func replicationController() *Kind {
 		Validate:       validateReplicationController,
 		ValidateUpdate: func(rc, old *corev1.ReplicationController) field.ErrorList { return validateReplicationController(rc) },
 		Warnings: func(rc, old *corev1.ReplicationController) []string {
+			if old != nil {
+				return workloadWarnings(rc, old, old.Spec.Template) // Kubernetes looks at the template before
+			}
 			return workloadWarnings(rc, old, rc.Spec.Template)
 		},
 		HasStatus:     true,

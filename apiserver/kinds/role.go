@@ -13,12 +13,14 @@ func role() *Kind {
 			Group: rbacv1.GroupName, Version: "v1", Kind: "Role", Plural: "roles", Singular: "role", Namespaced: true,
 			ValidateName: path.ValidatePathSegmentName, AllowCreateOnUpdate: true, UnconditionalUpdate: true,
 		},
-		New:            func() *rbacv1.Role { return &rbacv1.Role{} },
-		NewList:        func() runtime.Object { return &rbacv1.RoleList{} },
-		Validate:       func(r *rbacv1.Role) field.ErrorList { return validatePolicyRules(r.Rules, true) },
-		ValidateUpdate: func(r, _ *rbacv1.Role) field.ErrorList { return validatePolicyRules(r.Rules, true) },
-		Columns:        createdAtColumns(),
-		Cells:          func(r *rbacv1.Role) []any { return createdAtCells(r) },
+		New:              func() *rbacv1.Role { return &rbacv1.Role{} },
+		NewList:          func() runtime.Object { return &rbacv1.RoleList{} },
+		PrepareForCreate: func(r *rbacv1.Role) { noneIfEmpty(&r.Rules) },
+		PrepareForUpdate: func(r, _ *rbacv1.Role) { noneIfEmpty(&r.Rules) },
+		Validate:         func(r *rbacv1.Role) field.ErrorList { return validatePolicyRules(r.Rules, true) },
+		ValidateUpdate:   func(r, _ *rbacv1.Role) field.ErrorList { return validatePolicyRules(r.Rules, true) },
+		Columns:          createdAtColumns(),
+		Cells:            func(r *rbacv1.Role) []any { return createdAtCells(r) },
 	}.Kind()
 }
 

@@ -77,9 +77,6 @@ func validateSubject(s *rbacv1.Subject, namespaced bool, at *field.Path) (errs f
 			errs = append(errs, required(s.Namespace, at.Child("namespace"), "")...)
 		}
 	case rbacv1.UserKind, rbacv1.GroupKind:
-		if s.Name == "" {
-			errs = append(errs, field.Invalid(name, s.Name, strings.ToLower(s.Kind)+" name cannot be empty"))
-		}
 		errs = append(errs, oneOf(s.APIGroup, group, rbacv1.GroupName)...)
 	default:
 		errs = append(errs, oneOf(s.Kind, at.Child("kind"), rbacv1.ServiceAccountKind, rbacv1.UserKind, rbacv1.GroupKind)...)

@@ -107,18 +107,18 @@ func check[T Object](f func(T) field.ErrorList) func(Object) field.ErrorList {
 	if f == nil {
 		return nil
 	}
-	return func(object Object) field.ErrorList { return distinct(f(object.(T))) }
+	return func(object Object) field.ErrorList { return Distinct(f(object.(T))) }
 }
 
 func compare[T Object](f func(T, T) field.ErrorList) func(Object, Object) field.ErrorList {
 	if f == nil {
 		return nil
 	}
-	return func(object, old Object) field.ErrorList { return distinct(f(object.(T), old.(T))) }
+	return func(object, old Object) field.ErrorList { return Distinct(f(object.(T), old.(T))) }
 }
 
-// distinct leaves out errors that say again what one before them said, as Kubernetes does.
-func distinct(errs field.ErrorList) field.ErrorList {
+// Distinct leaves out errors that say again what one before them said, as Kubernetes does.
+func Distinct(errs field.ErrorList) field.ErrorList {
 	if len(errs) < 2 {
 		return errs
 	}

@@ -22,7 +22,7 @@ func runtimeClass() *Kind {
 		NewList:  func() runtime.Object { return &nodev1.RuntimeClassList{} },
 		Validate: validateRuntimeClass,
 		ValidateUpdate: func(c, old *nodev1.RuntimeClass) field.ErrorList {
-			return append(validateRuntimeClass(c), declaredImmutable(c.Handler, old.Handler, field.NewPath("handler"))...)
+			return append(declaredImmutable(c.Handler, old.Handler, field.NewPath("handler")), validateRuntimeClass(c)...)
 		},
 		Warnings: func(c, _ *nodev1.RuntimeClass) []string { return runtimeClassWarnings(c) },
 		Columns:  []metav1.TableColumnDefinition{nameColumn(), column("Handler", "string", ""), ageColumn()},
@@ -48,7 +48,7 @@ func validateRuntimeClass(c *nodev1.RuntimeClass) (errs field.ErrorList) {
 	if handler := field.NewPath("handler"); c.Handler == "" {
 		errs = append(errs, field.Required(handler, ""))
 	} else {
-		errs = append(errs, dnsLabel(c.Handler, handler)...)
+		errs = append(errs, declaredFormat(dnsLabel(c.Handler, handler))...)
 	}
 	return errs
 }

@@ -25,6 +25,7 @@ func secret() *Kind {
 		Default: func(s *corev1.Secret) {
 			setDefault(&s.Type, corev1.SecretTypeOpaque)
 			mergeStringData(s)
+			emptyIfNull(s.Data)
 		},
 		Validate:       validateSecret,
 		ValidateUpdate: validateSecretUpdate,

@@ -138,6 +138,23 @@ func (r *reservation) nodePorts(s, old *corev1.Service) error {
 		}
 		p.NodePort, wanted[p.Port] = port, port
 	}
+	if old != nil {
+		return nodePortTwice(s)
+	}
+	return nil
+}
+
+// nodePortTwice is how Kubernetes refuses an update with one node port for two ports: before any other check, and not as
+// an invalid field.
+func nodePortTwice(s *corev1.Service) error {
+	seen := map[corev1.ServicePort]bool{}
+	for _, p := range s.Spec.Ports {
+		key := corev1.ServicePort{Protocol: p.Protocol, NodePort: p.NodePort}
+		if p.NodePort != 0 && seen[key] {
+			return fmt.Errorf("duplicate nodePort: {%s %d}", p.Protocol, p.NodePort)
+		}
+		seen[key] = true
+	}
 	return nil
 }
 

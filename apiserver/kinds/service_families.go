@@ -17,6 +17,9 @@ func inferFamilies(s, old *corev1.Service) {
 	if !needsClusterIP(s) || old != nil && keepsPreferredFamilies(s, old) {
 		return
 	}
+	if len(validateClusterIPs(s, old)) > 0 {
+		return
+	}
 	setDefaultPointer(&s.Spec.IPFamilyPolicy, impliedPolicy(s, old))
 	if old != nil && *s.Spec.IPFamilyPolicy == corev1.IPFamilyPolicySingleStack {
 		s.Spec.ClusterIPs = s.Spec.ClusterIPs[:min(len(s.Spec.ClusterIPs), 1)]

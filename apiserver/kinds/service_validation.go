@@ -151,6 +151,7 @@ func validateServicePorts(spec *corev1.ServiceSpec, path *field.Path) (errs fiel
 		}
 		seen[key] = true
 	}
+	clear(seen)
 	for i, p := range spec.Ports {
 		key := corev1.ServicePort{Protocol: p.Protocol, Port: p.Port}
 		if seen[key] {

@@ -75,8 +75,7 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 	defaultPodTemplate(&spec.Template)
 	for i := range spec.VolumeClaimTemplates {
 		claim := &spec.VolumeClaimTemplates[i]
-		setDefault(&claim.APIVersion, "v1")
-		setDefault(&claim.Kind, "PersistentVolumeClaim")
+		claim.APIVersion, claim.Kind = "v1", "PersistentVolumeClaim" // whatever the user wrote
 		setDefault(&claim.Status.Phase, corev1.ClaimPending)
 		setDefaultPointer(&claim.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	}
@@ -110,8 +109,7 @@ func validateStatefulSet(s, old *appsv1.StatefulSet) (errs field.ErrorList) {
 	if spec.Ordinals != nil {
 		errs = append(errs, nonNegative(spec.Ordinals.Start, path.Child("ordinals.start"))...)
 	}
-	// Names that older versions accepted are not checked again.
-	if spec.ServiceName != "" && (old == nil || len(dnsLabel(old.Spec.ServiceName, nil)) == 0) {
+	if old == nil && spec.ServiceName != "" { // it cannot change later
 		errs = append(errs, dnsLabel(spec.ServiceName, path.Child("serviceName"))...)
 	}
 	matcher, ok, found := validateSelector(spec.Selector, "empty selector is invalid for statefulset", "", path.Child("selector"))

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -44,7 +43,7 @@ func storageClass() *Kind {
 func validateStorageClass(c *storagev1.StorageClass) (errs field.ErrorList) {
 	provisioner := field.NewPath("provisioner")
 	if c.Provisioner != "" {
-		errs = append(errs, invalid(provisioner, c.Provisioner, validation.IsQualifiedName(strings.ToLower(c.Provisioner)))...)
+		errs = append(errs, qualifiedName(strings.ToLower(c.Provisioner), provisioner)...)
 	}
 	errs = append(errs, validateClassParameters(c.Parameters, field.NewPath("parameters"))...)
 	if *c.ReclaimPolicy != "" {
@@ -78,7 +77,7 @@ func validateClassParameters(parameters map[string]string, path *field.Path) (er
 }
 
 func validateTopologies(topologies []corev1.TopologySelectorTerm, path *field.Path) (errs field.ErrorList) {
-	var seen []map[string][]string
+	seen := []map[string][]string{{}} // a term that says nothing is never new
 	for i, term := range topologies {
 		expressions, values := path.Index(i).Child("matchLabelExpressions"), map[string][]string{}
 		for j, r := range term.MatchLabelExpressions {

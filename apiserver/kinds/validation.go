@@ -135,6 +135,16 @@ func dnsSubdomain(value string, path *field.Path) field.ErrorList {
 	return invalid(path, value, validation.IsDNS1123Subdomain(value))
 }
 
+// declaredFormat words the errors of a name whose form is declared in the API's types: its length counts in bytes.
+func declaredFormat(errs field.ErrorList) field.ErrorList {
+	for _, err := range errs {
+		if length, found := strings.CutSuffix(err.Detail, " characters"); found {
+			err.Detail = length + " bytes"
+		}
+	}
+	return errs
+}
+
 // dns1035Label checks a name of one part that begins with a letter (a service's).
 func dns1035Label(value string, path *field.Path) field.ErrorList {
 	return invalid(path, value, validation.IsDNS1035Label(value))
