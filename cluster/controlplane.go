@@ -70,7 +70,7 @@ func (c *Cluster) startAPI(ctx context.Context, down *teardown) error {
 	c.server, err = apiserver.New(apiserver.Config{
 		Store:         c.store,
 		Shared:        c.shared(),
-		Kinds:         append(kinds.All(), kinds.Metrics(c.newMeter())...),
+		Kinds:         append(kinds.All(), append(kinds.Metrics(c.newMeter()), kinds.ComponentStatuses(c.componentStatuses))...),
 		ServiceCIDR:   &net.IPNet{IP: c.ranges.Services.Addr().AsSlice(), Mask: net.CIDRMask(c.ranges.Services.Bits(), 32)},
 		Authenticator: c.authenticator,
 		Authorizer:    c.authorizer,

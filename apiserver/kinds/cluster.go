@@ -8,7 +8,7 @@ func cluster() []*Kind {
 }
 
 func configuration() []*Kind {
-	return []*Kind{namespace(), node(), configMap(), secret(), serviceAccount(), event(), eventV1(), lease(), runtimeClass()}
+	return []*Kind{binding(), namespace(), node(), configMap(), secret(), serviceAccount(), event(), eventV1(), lease(), runtimeClass()}
 }
 
 func network() []*Kind {

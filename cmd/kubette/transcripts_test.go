@@ -33,7 +33,7 @@ var recordedOrder = []string{
 // unserved is what Kubernetes v1.37 serves and kubette does not (README names what that is about). Whoever serves one of them
 // takes it from here.
 var unserved = map[string][]string{
-	"api-resources": {"bindings", "componentstatuses", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+	"api-resources": {"mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
 		"mutatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
 		"validatingwebhookconfigurations", "apiservices", "clustertrustbundles", "podcertificaterequests", "flowschemas",
 		"prioritylevelconfigurations", "ipaddresses", "servicecidrs", "deviceclasses", "devicetaintrules", "resourceclaims",
