@@ -147,7 +147,9 @@ func scriptCapture(ts *testscript.TestScript, _ bool, args []string) {
 // scriptKill9 kills the cluster's process, which cannot do anything about it, and returns when it is gone.
 func scriptKill9(ts *testscript.TestScript, _ bool, _ []string) {
 	pid := readState(ts).Running.PID
-	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+	process, err := os.FindProcess(pid)
+	ts.Check(err)
+	ts.Check(process.Kill())
 	for begun := time.Now(); running(pid); time.Sleep(5 * time.Millisecond) {
 		if time.Since(begun) > scriptPatience {
 			ts.Fatalf("process %d does not end", pid)
@@ -158,8 +160,9 @@ func scriptKill9(ts *testscript.TestScript, _ bool, _ []string) {
 // running says whether a process is there and not only waits to be noticed by its parent.
 func running(pid int) bool {
 	state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return syscall.Kill(pid, 0) == nil && !os.IsNotExist(err)
+	if err != nil { // no Linux
+		process, err := os.FindProcess(pid)
+		return err == nil && process.Signal(syscall.Signal(0)) == nil
 	}
 	after := state[bytes.LastIndexByte(state, ')')+1:]
 	return !bytes.HasPrefix(after, []byte(" Z"))

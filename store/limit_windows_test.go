@@ -1,0 +1,5 @@
+package store_test
+
+import "errors"
+
+func limitFileSize(uint64) (undo func() error, err error) { return nil, errors.ErrUnsupported }
