@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,7 +20,7 @@ import (
 func (s *Server) apply(ctx context.Context, p *patcher, force bool) (runtime.Object, bool, error) {
 	patch := &unstructured.Unstructured{Object: map[string]any{}}
 	if err := yaml.Unmarshal(p.data, &patch.Object); err != nil {
-		return nil, false, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+		return nil, false, apierrors.NewBadRequest("error encoding patch: " + strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "))
 	}
 	if p.op.Subresource == "scale" {
 		scale, err := s.applyScale(ctx, p, patch, force)

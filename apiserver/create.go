@@ -122,10 +122,13 @@ func (s *Server) createOne(ctx context.Context, op *operation, object kinds.Obje
 // validateCreate checks a whole new object. The rule for names is the row's own, so metadata comes first.
 func (res *resource) validateCreate(object kinds.Object) field.ErrorList {
 	errs := res.validateMetadata(object)
-	if res.Validate != nil {
-		errs = append(errs, res.Validate(object)...)
+	if res.Validate == nil {
+		return errs
 	}
-	return errs
+	if res.MetadataLast {
+		return append(res.Validate(object), errs...)
+	}
+	return append(errs, res.Validate(object)...)
 }
 
 // validateShown checks an object in the version in which it was sent, where it is stored in another one: what the version
@@ -163,8 +166,7 @@ func (op *operation) incoming(object runtime.Object) (kinds.Object, error) {
 		return nil, err
 	}
 	if gvk := own.GetObjectKind().GroupVersionKind(); !gvk.Empty() && gvk != op.GroupVersionKind() {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)",
-			gvk.GroupVersion(), op.GroupVersionKind().GroupVersion()))
+		return nil, errOtherVersion(gvk, op.GroupVersionKind())
 	}
 	withoutKind(own)
 	if op.Default != nil {

@@ -64,6 +64,9 @@ func (b body) decode(data []byte, media, validation string, warn func(string)) (
 		return nil, b.unrecognized(data, err)
 	}
 	if err := b.expects(actual); err != nil {
+		if actual.Kind == b.kind.Kind && scheme.Scheme.Recognizes(actual) { // an older version of the kind
+			return nil, errOtherVersion(actual, b.kind)
+		}
 		return nil, b.unfit(actual, err)
 	}
 	more, err := b.read(data, object, strict)
@@ -136,6 +139,12 @@ func (b body) expects(actual schema.GroupVersionKind) error {
 	}
 	group, _, _ = strings.Cut(group, ".")
 	return fmt.Errorf("converting (%s.%s) to (%s.%s): unknown conversion", actual.Version, actual.Kind, group, b.kind.Kind)
+}
+
+// errOtherVersion is the answer to an object in another version of its kind than the request's.
+func errOtherVersion(actual, expected schema.GroupVersionKind) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)",
+		actual.GroupVersion(), expected.GroupVersion()))
 }
 
 func errNoKind(kind schema.GroupVersionKind) error {

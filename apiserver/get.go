@@ -54,7 +54,7 @@ func (s *Server) present(op *operation) (*item, error) {
 func (s *Server) reached(resourceVersion string) error {
 	revision, err := parseRevision(resourceVersion)
 	if err != nil {
-		return apierrors.NewBadRequest("invalid resource version: " + err.Error())
+		return plainError(err)
 	}
 	if current := s.config.Store.Revision(); revision > current {
 		return errTooLarge(revision, current)

@@ -103,7 +103,7 @@ func deadline(r *http.Request, info *requestInfo) (context.Context, context.Canc
 	if text := query.Get("timeout"); text != "" {
 		asked, err := time.ParseDuration(text)
 		if err != nil {
-			return nil, nil, apierrors.NewBadRequest("invalid timeout specified in the request URL")
+			return nil, nil, apierrors.NewBadRequest("invalid timeout specified in the request URL - " + err.Error())
 		}
 		if asked > 0 {
 			limit = min(limit, asked)
@@ -140,11 +140,11 @@ func (h *handler) authenticate(r *http.Request) (user.Info, error) {
 	return u, nil
 }
 
-// serveResource carries out a request for a resource. What no row serves is a plain 404, as any unknown path.
+// serveResource carries out a request for a resource.
 func (h *handler) serveResource(w http.ResponseWriter, r *http.Request, info *requestInfo, u user.Info) {
 	res, served := h.server.registry.Load().byResource[info.gvr()]
 	if !served {
-		http.Error(w, "404 page not found", http.StatusNotFound)
+		h.noRoute(w, r, info)
 		return
 	}
 	said := &warnings{header: w.Header()}
@@ -157,7 +157,7 @@ func (h *handler) serveResource(w http.ResponseWriter, r *http.Request, info *re
 	}
 	switch err := fits(res, info); {
 	case apierrors.IsNotFound(err):
-		http.Error(w, "404 page not found", http.StatusNotFound)
+		h.noRoute(w, r, info)
 		return
 	case err != nil:
 		h.fail(w, r, err)
@@ -171,7 +171,11 @@ func (h *handler) serveResource(w http.ResponseWriter, r *http.Request, info *re
 		return
 	}
 	if len(info.rest) > 0 {
-		http.Error(w, "404 page not found", http.StatusNotFound)
+		h.noRoute(w, r, info)
+		return
+	}
+	if err := res.routes(info); err != nil {
+		h.fail(w, r, err)
 		return
 	}
 	if _, err := negotiate(r, true); err != nil {
@@ -190,6 +194,16 @@ func (h *handler) serveResource(w http.ResponseWriter, r *http.Request, info *re
 	if err := serve(h, w, r, res, request); err != nil {
 		h.fail(w, r, ended(r, err))
 	}
+}
+
+// noRoute answers for a path that nothing is served at: with a status within a group and version of Kubernetes' own, and
+// plainly elsewhere.
+func (h *handler) noRoute(w http.ResponseWriter, r *http.Request, info *requestInfo) {
+	if h.server.registry.Load().servesVersion(info.gvr().GroupVersion()) {
+		h.fail(w, r, errNoRoute())
+		return
+	}
+	http.Error(w, "404 page not found", http.StatusNotFound)
 }
 
 // fits checks that the path has the form that the verb needs: objects of a namespace are named and created in one, and a
@@ -215,6 +229,21 @@ func fits(res *resource, info *requestInfo) error {
 		if !named {
 			return errMethodNotAllowed()
 		}
+	}
+	return nil
+}
+
+// routes answers for what a resource does not have: a subresource (404), or a verb (405).
+func (res *resource) routes(info *requestInfo) error {
+	err := res.serves(info.verb)
+	if info.sub != "" {
+		err = res.servesSubresource(info.sub, info.verb)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return errNoRoute()
+	case err != nil:
+		return errMethodNotAllowed()
 	}
 	return nil
 }

@@ -58,11 +58,11 @@ func TestRefusals(t *testing.T) {
 			message: "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
 		{name: "unknown patch", token: adminToken, method: "PATCH", path: "/api/v1/namespaces/default/configmaps/a", body: "{}", header: "Content-Type", value: "application/json",
 			code: 415, reason: "UnsupportedMediaType",
-			message: "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"},
+			message: "415: Unsupported Media Type"},
 		{name: "bad limit", token: adminToken, method: "GET", path: "/api/v1/pods?limit=x", code: 400, reason: "BadRequest",
 			message: `strconv.ParseInt: parsing "x": invalid syntax`},
 		{name: "bad timeout", token: adminToken, method: "GET", path: "/api/v1/pods?timeout=x", code: 400, reason: "BadRequest",
-			message: "invalid timeout specified in the request URL"},
+			message: `invalid timeout specified in the request URL - time: invalid duration "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var headers []string
@@ -82,11 +82,31 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestUnknownPathsArePlain404(t *testing.T) {
+func TestUnknownPaths(t *testing.T) {
 	d := openDoor(t, nil)
-	for _, path := range []string{"/nonsense", "/api/v1/bananas", "/api/v1/bananas/x", "/apis/nonsense/v1", "/apis/apps/v9/deployments", "/api/v2", "/apis/apps/v1/deployments/x"} {
+	for _, path := range []string{"/nonsense", "/apis/nonsense/v1", "/apis/apps/v9/deployments", "/api/v2"} {
 		if a := d.ask(t, adminToken, "GET", path, ""); a.Code != 404 || strings.TrimSpace(string(a.Body)) != "404 page not found" {
 			t.Errorf("%s: %d %s", path, a.Code, a.Body)
+		}
+	}
+	// Within a group and version that is served there is a status; a wrong verb has one, too.
+	const none, verb = "the server could not find the requested resource", "the server does not allow this method on the requested resource"
+	for _, c := range []struct {
+		method, path string
+		code         int
+		message      string
+	}{
+		{"GET", "/api/v1/bananas", 404, none},
+		{"GET", "/api/v1/namespaces/default/bananas/x", 404, none},
+		{"GET", "/apis/apps/v1/deployments/x", 404, none},
+		{"GET", "/api/v1/namespaces/default/configmaps/x/status", 404, none},
+		{"POST", "/apis/apps/v1/namespaces/default/deployments/x/scale", 405, verb},
+		{"GET", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", 405, verb},
+	} {
+		a := d.ask(t, adminToken, c.method, c.path, "{}")
+		var status metav1.Status
+		if err := json.Unmarshal(a.Body, &status); err != nil || a.Code != c.code || status.Message != c.message {
+			t.Errorf("%s %s: %d %s", c.method, c.path, a.Code, a.Body)
 		}
 	}
 }

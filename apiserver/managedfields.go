@@ -94,8 +94,9 @@ func (res *resource) types() managedfields.TypeConverter {
 }
 
 var (
-	withoutSpec   = fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("spec")))
-	withoutStatus = fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("status")))
+	withoutSpec          = fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("spec")))
+	withoutSpecAndLabels = fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("spec"), fieldpath.MakePathOrDie("metadata", "labels")))
+	withoutStatus        = fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("status")))
 )
 
 // resetFilter leaves out the part of the object that a write cannot change, so that nobody owns it this way.
@@ -103,6 +104,8 @@ func (res *resource) resetFilter(subresource string) fieldpath.Filter {
 	switch {
 	case res.Status == nil:
 		return nil
+	case subresource == "status" && res.Plural == "deployments" && res.Group == "apps":
+		return withoutSpecAndLabels
 	case subresource == "status":
 		return withoutSpec
 	}

@@ -120,7 +120,7 @@ func bodyMedia(r *http.Request) (string, error) {
 	switch media {
 	case mediaJSON, mediaYAML, mediaProtobuf:
 		return media, nil
-	case "application/x-yaml", "text/yaml":
+	case "application/x-yaml":
 		return mediaYAML, nil
 	}
 	return "", errUnsupportedMedia(mediaTypes)

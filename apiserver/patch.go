@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -109,16 +110,38 @@ func (p *patcher) patchJSON(object, into runtime.Object) error {
 	if err != nil {
 		return err
 	}
-	more, err := p.op.body(p.op.Subresource).read(after, into, p.strict())
+	b := p.op.body(p.op.Subresource)
+	actual, err := b.kindOf(after)
+	if err == nil {
+		err = b.expects(actual)
+	}
+	var more []error
+	if err == nil {
+		more, err = b.read(after, into, p.strict())
+	}
 	if err != nil {
 		return invalidPatch(string(after), err)
 	}
 	return p.report(append(problems, more...), string(after))
 }
 
+// errNotJSON is the answer to a merge patch that is not JSON at all.
+var errNotJSON = apierrors.NewBadRequest("invalid JSON patch")
+
+// jsonPatchOp is one step of a JSON patch.
+type jsonPatchOp struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	From  string `json:"from"`
+	Value any    `json:"value"`
+}
+
 // mergeJSON returns the JSON after the patch, and what is suspicious in the patch itself.
 func (p *patcher) mergeJSON(before []byte) (after []byte, problems []error, err error) {
 	if p.kind == types.MergePatchType {
+		if !json.Valid(p.data) {
+			return nil, nil, errNotJSON
+		}
 		if p.strict() {
 			if problems, err = kjson.UnmarshalStrict(p.data, &map[string]any{}); err != nil {
 				return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
@@ -131,14 +154,11 @@ func (p *patcher) mergeJSON(before []byte) (after []byte, problems []error, err 
 		return after, problems, err
 	}
 	if p.strict() {
-		var operations []struct {
-			Op    string `json:"op"`
-			Path  string `json:"path"`
-			From  string `json:"from"`
-			Value any    `json:"value"`
-		}
+		var operations []jsonPatchOp
 		if problems, err = kjson.UnmarshalStrict(p.data, &operations); err != nil {
-			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+			// Kubernetes' type is in a package named handlers, and the message says so.
+			text := strings.Replace(err.Error(), "apiserver.jsonPatchOp", "handlers.jsonPatchOp", 1)
+			return nil, nil, apierrors.NewBadRequest("error decoding patch: " + text)
 		}
 		for i := range problems {
 			problems[i] = fmt.Errorf("json patch %w", problems[i])
@@ -163,6 +183,9 @@ func (p *patcher) patchStrategic(object, into runtime.Object) error {
 	before, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return apierrors.NewInternalError(err)
+	}
+	if !json.Valid(p.data) {
+		return errNotJSON
 	}
 	patch := map[string]any{}
 	var problems []error

@@ -49,7 +49,7 @@ func TestPatchRefuses(t *testing.T) {
 	}{
 		"another name":     {types.MergePatchType, `{"metadata":{"name":"b"}}`, 400, "the name of the object (b) does not match the name on the URL (a)"},
 		"an old version":   {types.MergePatchType, `{"metadata":{"resourceVersion":"1"},"data":{"a":"9"}}`, 409, `Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the latest version and try again`},
-		"broken JSON":      {types.MergePatchType, `{`, 400, "error decoding patch: unexpected end of JSON input"},
+		"broken JSON":      {types.MergePatchType, `{`, 400, "invalid JSON patch"},
 		"a missing path":   {types.JSONPatchType, `[{"op":"remove","path":"/data/none"}]`, 422, "the server rejected our request due to an error in our request"},
 		"an unknown field": {types.MergePatchType, `{"dat":{"a":"1"}}`, 422, ""},
 		"immutable uid":    {types.MergePatchType, `{"metadata":{"uid":"x"}}`, 422, ""},

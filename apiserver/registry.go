@@ -167,6 +167,13 @@ func (res *resource) serves(verb string) error {
 func (res *resource) groupResource() schema.GroupResource { return res.Resource().GroupResource() }
 func (res *resource) groupKind() schema.GroupKind         { return res.GroupVersionKind().GroupKind() }
 
+// servesVersion says whether anything of a group and version is served that is Kubernetes' own.
+func (r *registry) servesVersion(version schema.GroupVersion) bool {
+	return slices.ContainsFunc(r.ordered, func(res *resource) bool {
+		return !res.custom() && res.GroupVersionKind().GroupVersion() == version
+	})
+}
+
 // key is where an object is in the store. The namespace of cluster-scoped objects is "".
 func (res *resource) key(namespace, name string) string {
 	if namespace == "" {

@@ -77,7 +77,9 @@ func parseRequest(method string, u *url.URL) requestInfo {
 
 // widen turns the verb into the one for many objects where no object is named.
 func (info *requestInfo) widen(query url.Values, oldWatch bool) {
-	watching := oldWatch || isTrue(query.Get("watch"))
+	// Any value asks for a watch but these.
+	asked := strings.ToLower(query.Get("watch"))
+	watching := oldWatch || asked != "" && asked != "false" && asked != "0"
 	switch {
 	case oldWatch && info.verb == "get":
 		info.verb = "watch"

@@ -97,10 +97,11 @@ func (s *Server) applyScale(ctx context.Context, p *patcher, patch *unstructured
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("Incorrect version specified in apply patch. Specified patch version: %s, expected: %s",
 			patch.GroupVersionKind().GroupVersion(), op.bodyKind().GroupVersion()))
 	}
-	replicas, found, err := unstructured.NestedInt64(patch.Object, "spec", "replicas")
+	wanted, found, err := unstructured.NestedNumberAsFloat64(patch.Object, "spec", "replicas")
 	if err != nil {
 		return nil, apierrors.NewBadRequest("error decoding patch: " + err.Error())
 	}
+	replicas := int64(wanted)
 	applied := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": op.Name}}}
 	applied.SetGroupVersionKind(op.GroupVersionKind())
 	if op.Namespace != "" {

@@ -49,7 +49,8 @@ func includeOf(r *http.Request) (metav1.IncludeObjectPolicy, error) {
 	case metav1.IncludeMetadata, metav1.IncludeNone, metav1.IncludeObject:
 		return include, nil
 	default:
-		return "", apierrors.NewBadRequest(fmt.Sprintf("unrecognized includeObject value: %q", include))
+		return "", apierrors.NewBadRequest(fmt.Sprintf("Unable to convert to Table as requested: includeObject: "+
+			"Invalid value: %q: must be 'Metadata', 'Object', 'None', or empty", include))
 	}
 }
 

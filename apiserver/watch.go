@@ -9,8 +9,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"kubette/apiserver/kinds"
@@ -78,9 +76,7 @@ func (w *watcher) start(options *internalversion.ListOptions) error {
 	cache := w.server.cache
 	asked, err := parseRevision(options.ResourceVersion)
 	if err != nil {
-		var invalid *field.Error
-		errors.As(err, &invalid)
-		return apierrors.NewInvalid(schema.GroupKind{Group: w.op.Group, Kind: w.op.Plural}, "", field.ErrorList{invalid})
+		return plainError(err)
 	}
 	begins := options.SendInitialEvents != nil && *options.SendInitialEvents
 	var items []*item

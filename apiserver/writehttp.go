@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 )
@@ -62,19 +64,13 @@ func (h *handler) serveUpdate(w http.ResponseWriter, r *http.Request, res *resou
 	return nil
 }
 
-var patchTypes = []string{string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType),
-	string(types.ApplyYAMLPatchType)}
+var patchTypes = []types.PatchType{types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType}
 
 func (h *handler) servePatch(w http.ResponseWriter, r *http.Request, _ *resource, request Request) error {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		return errUnsupportedMedia(patchTypes)
-	}
 	kind := types.PatchType(media)
-	switch kind {
-	case types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType:
-	default:
-		return errUnsupportedMedia(patchTypes)
+	if err != nil || !slices.Contains(patchTypes, kind) {
+		return apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "", schema.GroupResource{}, "", "415: Unsupported Media Type", 0, false)
 	}
 	options, err := decodeOptions(r, metav1.Convert_url_Values_To_v1_PatchOptions)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 func event() *Kind {
 	return Row[*corev1.Event]{
 		Base: Kind{
-			Version: "v1", Kind: "Event", Plural: "events", Singular: "event", ShortNames: []string{"ev"}, Namespaced: true,
+			Version: "v1", Kind: "Event", Plural: "events", Singular: "event", ShortNames: []string{"ev"}, Namespaced: true, MetadataLast: true,
 			AllowCreateOnUpdate: true, UnconditionalUpdate: true,
 			// Anything that fits into a path: clients make the names up from those of the objects.
 			ValidateName: path.ValidatePathSegmentName, FieldNames: eventFieldNames,

@@ -13,7 +13,7 @@ import (
 func podDisruptionBudget() *Kind {
 	return Row[*policyv1.PodDisruptionBudget]{
 		Base: Kind{
-			Group: "policy", Version: "v1", Kind: "PodDisruptionBudget", Plural: "poddisruptionbudgets", Singular: "poddisruptionbudget",
+			Group: "policy", Version: "v1", Kind: "PodDisruptionBudget", Plural: "poddisruptionbudgets", MetadataLast: true, Singular: "poddisruptionbudget",
 			ShortNames: []string{"pdb"}, Namespaced: true, ValidateName: path.ValidatePathSegmentName,
 		},
 		New:     func() *policyv1.PodDisruptionBudget { return &policyv1.PodDisruptionBudget{} },

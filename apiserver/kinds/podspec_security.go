@@ -24,9 +24,6 @@ func (c *specCheck) podSecurity(path *field.Path) (errs field.ErrorList) {
 	for i, group := range s.SupplementalGroups {
 		errs = append(errs, invalid(path.Child("supplementalGroups").Index(i), group, validation.IsValidGroupID(group))...)
 	}
-	if share := c.spec.ShareProcessNamespace; share != nil && *share && c.spec.HostPID {
-		errs = append(errs, field.Invalid(path.Child("shareProcessNamespace"), *share, "ShareProcessNamespace and HostPID cannot both be enabled"))
-	}
 	errs = append(errs, c.sysctls(s.Sysctls, path.Child("sysctls"))...)
 	if s.FSGroupChangePolicy != nil {
 		errs = append(errs, oneOf(*s.FSGroupChangePolicy, path.Child("fsGroupChangePolicy"), corev1.FSGroupChangeAlways, corev1.FSGroupChangeOnRootMismatch)...)

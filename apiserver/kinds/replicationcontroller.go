@@ -88,13 +88,17 @@ func defaultReplicationController(rc *corev1.ReplicationController) {
 
 func validateReplicationController(rc *corev1.ReplicationController) field.ErrorList {
 	path, spec := field.NewPath("spec"), &rc.Spec
-	errs := nonNegative(spec.MinReadySeconds, path.Child("minReadySeconds"))
+	var errs field.ErrorList
 	if len(spec.Selector) == 0 {
 		errs = append(errs, field.Required(path.Child("selector"), ""))
 	}
-	errs = append(errs, nonNegativePointer(spec.Replicas, path.Child("replicas"))...)
 	if spec.Template == nil {
-		return append(errs, field.Required(path.Child("template"), ""))
+		errs = append(errs, field.Required(path.Child("template"), ""))
+	} else {
+		matcher := labels.Set(spec.Selector).AsSelectorPreValidated()
+		errs = append(errs, validateServingTemplate(spec.Template, matcher, "ReplicationController", path.Child("template"))...)
 	}
-	return append(errs, validateServingTemplate(spec.Template, labels.Set(spec.Selector).AsSelectorPreValidated(), "ReplicationController", path.Child("template"))...)
+	// These are declared in the API's types, and such checks come last.
+	errs = append(errs, nonNegativePointer(spec.Replicas, path.Child("replicas"))...)
+	return append(errs, nonNegative(spec.MinReadySeconds, path.Child("minReadySeconds"))...)
 }
