@@ -212,6 +212,13 @@ func (c *cache) shelf(res *resource) (*shelf, error) {
 	return c.load(res)
 }
 
+// loaded says whether anybody has asked for a resource yet.
+func (c *cache) loaded(res *resource) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.shelves[res.prefix] != nil
+}
+
 func (c *cache) load(res *resource) (*shelf, error) {
 	if s := c.shelves[res.prefix]; s != nil {
 		return s, nil
@@ -257,6 +264,9 @@ func (c *cache) forget(prefix string) {
 
 // get returns an object as it is now; nil when there is none.
 func (c *cache) get(res *resource, key string) (*item, error) {
+	if res.SeldomRead && !c.loaded(res) {
+		return c.single(res, key)
+	}
 	s, err := c.shelf(res)
 	if err != nil {
 		return nil, err
@@ -265,6 +275,22 @@ func (c *cache) get(res *resource, key string) (*item, error) {
 	defer c.mu.RUnlock()
 	found, _ := s.items.Get(&item{key: key})
 	return found, nil
+}
+
+// single reads one object from the store, so that the others of its resource need not be decoded for it.
+func (c *cache) single(res *resource, key string) (*item, error) {
+	entry, err := c.store.Get(context.Background(), key, 0)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, storeError(err)
+	}
+	object, err := c.objectOf(res.prefix, entry)
+	if err != nil {
+		return nil, err
+	}
+	return &item{key: key, object: object, entry: entry}, nil
 }
 
 // changedAt returns a number that grows when an object of a resource changes.

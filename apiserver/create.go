@@ -247,7 +247,11 @@ func (s *Server) writeEncoded(ctx context.Context, op *operation, key string, ob
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("%s %s is %d bytes, the most that can be stored is %d",
 			op.Plural, object.GetName(), len(data), maxObjectSize))
 	}
-	_, err := s.config.Store.Write(ctx, store.Write{Key: key, Value: data, Expected: expected, Meta: op.meta(ctx), Object: object,
+	shared := any(object)
+	if op.storage.SeldomRead && !s.cache.loaded(op.storage) {
+		shared = nil
+	}
+	_, err := s.config.Store.Write(ctx, store.Write{Key: key, Value: data, Expected: expected, Meta: op.meta(ctx), Object: shared,
 		// The last moment to change the object: from the write on, all who follow the store share it.
 		Stamp: func(revision int64) { object.SetResourceVersion(formatRevision(revision)) },
 	})

@@ -23,18 +23,23 @@ func (s *Server) expireEvents(ctx context.Context) error {
 	if res == nil {
 		return nil
 	}
-	items, _, err := s.cache.list(res, res.prefix, "", 0)
+	// Read from the store, whose entries have the time of the write: the cache would decode and keep all of them.
+	page, err := s.config.Store.List(ctx, res.prefix, store.ListOptions{})
 	if err != nil {
 		return err
 	}
 	op := &operation{resource: res, verb: "expire", Request: Request{User: serverUser}}
 	limit := time.Now().Add(-s.config.EventTTL)
-	for _, i := range items {
-		if i.entry.Meta.Time.After(limit) {
+	for _, entry := range page.Entries {
+		if entry.Meta.Time.After(limit) {
 			continue
 		}
+		object, err := s.cache.objectOf(res.prefix, entry)
+		if err != nil {
+			return err
+		}
 		// A conflict means that it has just happened again, and lives on.
-		if _, err := s.remove(ctx, op, i.key, i); err != nil && !errors.Is(err, store.ErrConflict) {
+		if _, err := s.remove(ctx, op, entry.Key, &item{key: entry.Key, object: object, entry: entry}); err != nil && !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}

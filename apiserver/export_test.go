@@ -9,3 +9,8 @@ func CompactForTest(t testing.TB, s *Server) {
 		t.Fatal(err)
 	}
 }
+
+// LoadedForTest says whether a core resource's objects are at hand decoded.
+func LoadedForTest(s *Server, plural string) bool {
+	return s.cache.loaded(s.storedResource("", plural))
+}

@@ -17,7 +17,7 @@ func event() *Kind {
 	return Row[*corev1.Event]{
 		Base: Kind{
 			Version: "v1", Kind: "Event", Plural: "events", Singular: "event", ShortNames: []string{"ev"}, Namespaced: true, MetadataLast: true,
-			AllowCreateOnUpdate: true, UnconditionalUpdate: true,
+			AllowCreateOnUpdate: true, UnconditionalUpdate: true, SeldomRead: true,
 			// Anything that fits into a path: clients make the names up from those of the objects.
 			ValidateName: path.ValidatePathSegmentName, FieldNames: eventFieldNames,
 		},

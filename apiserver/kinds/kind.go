@@ -106,6 +106,10 @@ type Kind struct {
 	Columns []metav1.TableColumnDefinition
 	Cells   func(object Object) []any
 
+	// SeldomRead: many are written and few are read (events), so an object is kept encoded only, until somebody asks for
+	// such objects.
+	SeldomRead bool
+
 	// Storage is the row that holds the objects when several API versions show the same ones (autoscaling/v1 and v2,
 	// events in two groups); nil for a row of its own. ToStorage and FromStorage convert.
 	Storage     *schema.GroupKind
