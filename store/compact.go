@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"sort"
 )
 
 // Compact implements Store.
@@ -48,7 +47,7 @@ func (m *Memory) compact(revision int64) (forgotten []int64) {
 // forget drops what a key need not keep after a compaction at a revision, and returns the revisions dropped.
 func (m *Memory) forget(history *versions, revision int64) (forgotten []int64) {
 	// keep is the first entry to keep: the newest one at or before the revision, unless that is a tombstone.
-	keep := sort.Search(len(history.entries), func(i int) bool { return history.entries[i].Revision > revision })
+	keep := history.upTo(revision)
 	if keep > 0 && !history.entries[keep-1].Deleted {
 		keep--
 	}

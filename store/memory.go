@@ -102,19 +102,54 @@ func (m *Memory) apply(entry *Entry) {
 		history = &versions{key: entry.Key}
 		m.keys.ReplaceOrInsert(history)
 	}
-	if n := len(history.entries); n > 0 && history.entries[n-1].Object != nil {
-		// What is no longer current is kept encoded only: the decoded form takes several times the memory.
-		old := *history.entries[n-1]
-		old.Object = nil
-		history.entries[n-1] = &old
-		if i := m.position(old.Revision); i > 0 {
-			m.log[i-1] = &old
-		}
-	}
+	m.replace(history, entry)
 	history.entries = append(history.entries, entry)
 	m.log = append(m.log, entry)
 	m.revision = entry.Revision
 	m.tell(entry)
+}
+
+// wholeEvery is how far apart the replaced values are that are kept whole, so that reading one never takes more steps.
+const wholeEvery = 16
+
+// replace makes the newest entry of a key smaller, before another one follows it: its decoded form, which takes several
+// times the memory, goes, and its value becomes a difference from the one that follows. Readers may have the entry: it is
+// a copy that changes.
+func (m *Memory) replace(history *versions, next *Entry) {
+	n := len(history.entries)
+	if n == 0 {
+		return
+	}
+	old := *history.entries[n-1]
+	old.Object = nil
+	if old.Version%wholeEvery != 0 {
+		if diff := difference(next.Value, old.Value); diff != nil {
+			old.Value, old.packed = diff, true
+		}
+	}
+	history.entries[n-1] = &old
+	if i := m.position(old.Revision); i > 0 && m.log[i-1].Revision == old.Revision {
+		m.log[i-1] = &old
+	}
+}
+
+// whole returns the entry at a place in a key's history as readers get it.
+func (v *versions) whole(i int) *Entry {
+	if !v.entries[i].packed {
+		return v.entries[i]
+	}
+	base := i
+	for v.entries[base].packed {
+		base++
+	}
+	value := v.entries[base].Value
+	for base > i {
+		base--
+		value = patched(value, v.entries[base].Value)
+	}
+	entry := *v.entries[i]
+	entry.Value, entry.packed = value, false
+	return &entry
 }
 
 // position is how many entries of the log are at or before a revision. Revisions come without gaps, unless the store is
@@ -148,11 +183,16 @@ func (v *versions) at(revision int64) *Entry {
 		}
 		return newest
 	}
-	i := sort.Search(len(v.entries), func(i int) bool { return v.entries[i].Revision > revision })
+	i := v.upTo(revision)
 	if i == 0 || v.entries[i-1].Deleted {
 		return nil
 	}
-	return v.entries[i-1]
+	return v.whole(i - 1)
+}
+
+// upTo is how many entries of a key are at or before a revision.
+func (v *versions) upTo(revision int64) int {
+	return sort.Search(len(v.entries), func(i int) bool { return v.entries[i].Revision > revision })
 }
 
 // readable returns the revision to read, given the one asked for (0 is now), or why it cannot be read.
@@ -232,7 +272,11 @@ func (m *Memory) History(_ context.Context, key string) ([]*Entry, error) {
 	if history == nil {
 		return nil, fmt.Errorf("%s: %w", key, ErrNotFound)
 	}
-	return append([]*Entry(nil), history.entries...), nil
+	entries := make([]*Entry, len(history.entries))
+	for i := range entries {
+		entries[i] = history.whole(i)
+	}
+	return entries, nil
 }
 
 // Close implements Store.

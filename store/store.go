@@ -85,6 +85,9 @@ type Entry struct {
 	// Object is the decoded form that the writer handed in, for readers in the same process; nil when the entry was
 	// read from disk. It is shared: never change it.
 	Object any
+
+	// packed says that Value is a difference from the key's next entry. Entries that are handed out never are.
+	packed bool
 }
 
 // Meta says who wrote an entry and why.

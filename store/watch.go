@@ -68,7 +68,7 @@ func (c *cursor) read() ([]Event, error) {
 		}
 		c.after = entry.Revision
 		if strings.HasPrefix(entry.Key, c.prefix) {
-			events = append(events, Event{Entry: entry, Previous: m.previous(entry)})
+			events = append(events, m.event(entry))
 		}
 	}
 	c.after = max(c.after, m.revision)
@@ -119,15 +119,22 @@ func (m *Memory) tellAll() {
 	}
 }
 
-// previous is the live entry that an entry replaced, or nil for a creation. Compaction never takes it away before the
+// event is an entry of the log with the live entry that it replaced, if any. Compaction never takes that away before the
 // entry itself, because it is what its key holds at every revision in between.
-func (m *Memory) previous(entry *Entry) *Entry {
-	if entry.Version == 1 {
-		return nil
+func (m *Memory) event(entry *Entry) Event {
+	if entry.Version == 1 && !entry.packed {
+		return Event{Entry: entry}
 	}
 	history := m.history(entry.Key)
 	if history == nil {
-		return nil
+		return Event{Entry: entry}
 	}
-	return history.at(entry.Revision - 1)
+	event := Event{Entry: entry}
+	if entry.packed {
+		event.Entry = history.whole(history.upTo(entry.Revision) - 1)
+	}
+	if entry.Version > 1 {
+		event.Previous = history.at(entry.Revision - 1)
+	}
+	return event
 }

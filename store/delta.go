@@ -1,0 +1,108 @@
+package store
+
+import "encoding/binary"
+
+// A replaced value is kept as what must be done to its successor to get it back: copy this part, insert those bytes. The
+// versions of one object are nearly the same (a pod that becomes ready differs from the one before in its status), so
+// the difference takes a tenth of the value. etcd keeps every version whole, but on disk.
+//
+// A difference is a sequence of: how many bytes to insert, the bytes, how many to copy, and from where. Numbers are
+// uvarints.
+
+const (
+	// window is the shortest part worth copying, and what both values are compared by.
+	window = 8
+	// landmarks bounds how many windows of the base are remembered, whatever its size.
+	landmarks = 1 << landmarkBits
+	// landmarkBits is the length of a landmark's hash.
+	landmarkBits = 11
+)
+
+// difference returns what makes a value out of a base; nil when that would not save half of it.
+func difference(base, value []byte) []byte {
+	limit := len(value) / 2
+	if len(base) < window || limit < window {
+		return nil
+	}
+	places := landmarksOf(base)
+	diff := make([]byte, 0, limit)
+	done := 0 // so much of the value is in the difference
+	for at := 0; at+window <= len(value); {
+		from := int(places[landmark(value[at:])]) - 1
+		if from < 0 {
+			at++
+			continue
+		}
+		start, length := common(base, value[done:], from, at-done)
+		if length < window {
+			at++
+			continue
+		}
+		at += length - (from - start)
+		diff = step(diff, value[done:at-length], start, length)
+		if done = at; len(diff) > limit {
+			return nil
+		}
+	}
+	if diff = step(diff, value[done:], 0, 0); len(diff) > limit {
+		return nil
+	}
+	return append(make([]byte, 0, len(diff)), diff...)
+}
+
+// landmarksOf remembers where in the base windows are, one more than the place, by their hash.
+func landmarksOf(base []byte) *[landmarks]int32 {
+	var places [landmarks]int32
+	stride := 1 + len(base)/landmarks
+	for at := 0; at+window <= len(base); at += stride {
+		places[landmark(base[at:])] = int32(at + 1)
+	}
+	return &places
+}
+
+// landmark is the hash of the window that begins here.
+func landmark(data []byte) uint64 {
+	const golden = 0x9E3779B97F4A7C15 // spreads neighbours: Knuth's multiplicative hash
+	return binary.LittleEndian.Uint64(data) * golden >> (64 - landmarkBits)
+}
+
+// common is the longest part that base and value have in common around two places: its start in the base, and its length.
+func common(base, value []byte, from, at int) (start, length int) {
+	end := 0
+	for from+end < len(base) && at+end < len(value) && base[from+end] == value[at+end] {
+		end++
+	}
+	if end == 0 {
+		return from, 0
+	}
+	begin := 0
+	for from-begin > 0 && at-begin > 0 && base[from-begin-1] == value[at-begin-1] {
+		begin++
+	}
+	return from - begin, begin + end
+}
+
+func step(diff, insert []byte, start, length int) []byte {
+	diff = binary.AppendUvarint(diff, uint64(len(insert)))
+	diff = append(diff, insert...)
+	diff = binary.AppendUvarint(diff, uint64(length))
+	return binary.AppendUvarint(diff, uint64(start))
+}
+
+// patched returns the value that a difference makes out of its base.
+func patched(base, diff []byte) []byte {
+	var value []byte
+	number := func() int {
+		n, size := binary.Uvarint(diff)
+		diff = diff[size:]
+		return int(n)
+	}
+	for len(diff) > 0 {
+		insert := number()
+		value, diff = append(value, diff[:insert]...), diff[insert:]
+		length, start := number(), 0
+		start = number()
+		value = append(value, base[start:start+length]...)
+	}
+	return value
+}
