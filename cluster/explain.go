@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
@@ -92,9 +93,16 @@ func (c *Cluster) serveHistory(w http.ResponseWriter, r *http.Request) {
 	answer(w, history, nil)
 }
 
-// serveTexts answers with the catalogue of a language, for the console.
+// serveTexts answers with the catalogue of a language, or with those of its texts whose keys begin with what is asked for: the
+// console's machine page needs those of steps only.
 func (c *Cluster) serveTexts(w http.ResponseWriter, r *http.Request) {
-	answer(w, explain.Catalogue(r.PathValue("language")), nil)
+	prefix, texts := r.URL.Query().Get("prefix"), map[string]string{}
+	for key, text := range explain.Catalogue(r.PathValue("language")) {
+		if strings.HasPrefix(key, prefix) {
+			texts[key] = text
+		}
+	}
+	answer(w, texts, nil)
 }
 
 // languageOf is the language that a request wants its sentences in.

@@ -137,6 +137,23 @@ func TestTheNetworkCountsRequestsAndFailures(t *testing.T) {
 	b.check("counts")
 }
 
+// What a component noted in its steps is told in words, in the language of the page.
+func TestTheMachineTellsItsStepsInWords(t *testing.T) {
+	c := startCluster(t, 1)
+	c.deploy("web", 2)
+	b := openTab(t, c, "")
+	b.ready(2)
+	b.visit("#/machine")
+	b.until(`document.querySelector("#station-default-scheduler .note")?.textContent.includes("chose worker-1: ") === true`)
+	b.do(chromedp.Click(`[data-act=language][data-arg=fr]`, chromedp.ByQuery))
+	b.until(`document.querySelector("#station-default-scheduler .note")?.textContent.includes("a choisi worker-1 : ") === true`)
+	if raw := value[[]string](b, `[...document.querySelectorAll(".note")].map(e => e.textContent.trim()).filter(text => /^[A-Z][a-z]+[A-Z]\w*( \w+=|$)|\?/.test(text))`); len(raw) > 0 {
+		t.Errorf("without words, or without what they are about: %q", raw)
+	}
+	b.picture("machine-words-fr")
+	b.check("steps in words")
+}
+
 // A connection that breaks off is taken up where it was: nothing is lost, and what is selected stays.
 func TestABrokenFeedIsTakenUpAgain(t *testing.T) {
 	c := startCluster(t, 1)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+
+	"kubette/loop"
 )
 
 // Languages that there is a catalogue for. English is the default.
@@ -69,6 +71,15 @@ func Text(language, key string, args map[string]any) string {
 	}
 }
 
+// StepText puts what a component's step noted into words, if the catalogue has words for the reason.
+func StepText(language string, note loop.Note) (string, bool) {
+	key := "step." + note.Reason
+	if _, ok := Catalogue(language)[key]; !ok {
+		return "", false
+	}
+	return Text(language, key, note.Args), true
+}
+
 // fill is what stands in the place of one hole.
 func fill(language, hole string, args map[string]any) string {
 	name, forms, plural := strings.Cut(hole, ":")
@@ -89,6 +100,8 @@ func fill(language, hole string, args map[string]any) string {
 
 func show(value any) string {
 	switch v := value.(type) {
+	case nil: // an empty list, sent as JSON
+		return "–"
 	case []string:
 		return strings.Join(v, ", ")
 	case []any:

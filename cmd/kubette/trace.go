@@ -27,6 +27,7 @@ import (
 type traceFlags struct {
 	cluster.TraceOptions
 	output string
+	lang   string
 	rest   time.Duration
 	limit  time.Duration
 }
@@ -53,7 +54,7 @@ command gets a KUBECONFIG of its own, which marks its requests: a command that u
 			if err != nil {
 				return err
 			}
-			out := &traceOutput{out: cmd.OutOrStdout(), json: f.output == "json", colour: isTerminal(cmd.OutOrStdout())}
+			out := &traceOutput{out: cmd.OutOrStdout(), json: f.output == "json", lang: f.lang, colour: isTerminal(cmd.OutOrStdout())}
 			if len(args) > 0 {
 				return f.command(cmd.Context(), o.name, control, out, args)
 			}
@@ -61,6 +62,7 @@ command gets a KUBECONFIG of its own, which marks its requests: a command that u
 		},
 	}
 	outputFlag(command, &f.output)
+	languageFlag(command, &f.lang)
 	flags := command.Flags()
 	flags.BoolVarP(&f.Follow, "follow", "f", false, "go on as things happen")
 	flags.StringVarP(&f.Namespace, "namespace", "n", "", "only what concerns this namespace")
@@ -202,6 +204,7 @@ func (c *consequences) waitForRest(ctx context.Context, rest, limit time.Duratio
 type traceOutput struct {
 	out    io.Writer
 	json   bool
+	lang   string // of the words for what steps noted
 	colour bool
 }
 
@@ -249,7 +252,7 @@ func (o *traceOutput) stepLine(item explain.Item) string {
 	s := item.Step
 	text := fmt.Sprintf("%s  %s … %s", o.paint(faint, item.Time.Local().Format(traceClock)), o.paint(bold, s.Component), s.Key)
 	for _, note := range s.Notes {
-		text += "  " + noteText(note)
+		text += "  " + noteText(o.lang, note)
 	}
 	if s.Error != "" {
 		text += "  " + o.paint(red, s.Error)
@@ -267,7 +270,11 @@ func (o *traceOutput) paint(colour, text string) string {
 	return colour + text + plain
 }
 
-func noteText(note loop.Note) string {
+// noteText puts a note into words, as the console's machine page does; what has no words is shown as it was recorded.
+func noteText(language string, note loop.Note) string {
+	if text, ok := explain.StepText(language, note); ok {
+		return text
+	}
 	text := note.Reason
 	for i, key := range sortedKeys(note.Args) {
 		if i == 0 {

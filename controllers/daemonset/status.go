@@ -50,7 +50,7 @@ func (p *placement) report(ctx context.Context) (time.Duration, error) {
 	if equality.Semantic.DeepEqual(status, p.set.Status) {
 		return next, nil
 	}
-	loop.Say(ctx, "Status", "desired", status.DesiredNumberScheduled, "current", status.CurrentNumberScheduled, "ready", status.NumberReady)
+	loop.Say(ctx, "DaemonStatus", "desired", status.DesiredNumberScheduled, "current", status.CurrentNumberScheduled, "ready", status.NumberReady)
 	changed := p.set.DeepCopy()
 	changed.Status = status
 	_, err := client.Of[*appsv1.DaemonSet](p.Client).UpdateStatus(ctx, changed)

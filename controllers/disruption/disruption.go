@@ -130,7 +130,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 			healthy++
 		}
 	}
-	loop.Say(ctx, "Pods", "healthy", healthy, "desired", desired, "expected", expected)
+	loop.Say(ctx, "Budget", "healthy", healthy, "desired", desired, "expected", expected)
 	return again, c.write(ctx, budget, healthy, desired, expected, disrupted)
 }
 

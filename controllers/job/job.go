@@ -168,7 +168,7 @@ func (r *run) observe(ctx context.Context) error {
 		r.succeeded = r.done.len()
 	}
 	r.backoff.note(r.key, r.fresh)
-	loop.Say(ctx, "Pods", "active", len(r.active), "terminating", r.terminating, "succeeded", r.succeeded, "failed", r.failed)
+	loop.Say(ctx, "JobPods", "active", len(r.active), "terminating", r.terminating, "succeeded", r.succeeded, "failed", r.failed)
 	return nil
 }
 

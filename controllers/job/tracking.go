@@ -165,7 +165,7 @@ func (r *run) write(ctx context.Context) error {
 		return nil
 	}
 	s := &r.job.Status
-	loop.Say(ctx, "Status", "active", s.Active, "succeeded", s.Succeeded, "failed", s.Failed)
+	loop.Say(ctx, "JobStatus", "active", s.Active, "succeeded", s.Succeeded, "failed", s.Failed)
 	written, err := client.Of[*batchv1.Job](r.Client).UpdateStatus(ctx, r.job)
 	if err != nil {
 		return err

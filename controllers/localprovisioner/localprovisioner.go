@@ -198,7 +198,7 @@ func (c *Controller) remove(ctx context.Context, pv *corev1.PersistentVolume) er
 			return err
 		}
 	}
-	loop.Say(ctx, "Delete", "volume", pv.Name)
+	loop.Say(ctx, "DeleteVolume", "volume", pv.Name)
 	return controllers.IgnoreNotFound(client.Of[*corev1.PersistentVolume](c.Client).Delete(ctx, "", pv.Name, metav1.DeleteOptions{}))
 }
 

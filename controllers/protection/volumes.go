@@ -59,7 +59,7 @@ func (c *Volumes) Reconcile(ctx context.Context, name string) (time.Duration, er
 		changed.Finalizers = append(changed.Finalizers, volumeFinalizer)
 	case volume.DeletionTimestamp != nil && protected:
 		if volume.Status.Phase == corev1.VolumeBound {
-			loop.Say(ctx, "InUse", "claim", volume.Spec.ClaimRef.Namespace+"/"+volume.Spec.ClaimRef.Name)
+			loop.Say(ctx, "StillBound", "claim", volume.Spec.ClaimRef.Namespace+"/"+volume.Spec.ClaimRef.Name)
 			return 0, nil
 		}
 		loop.Say(ctx, "Free")

@@ -105,7 +105,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 // asked again by the change that it waits for.
 func (r *run) step(ctx context.Context) error {
 	replicas, condemned := r.sort()
-	loop.Say(ctx, "Pods", "wanted", r.wanted(), "there", len(r.pods), "condemned", len(condemned))
+	loop.Say(ctx, "OrderedPods", "wanted", r.wanted(), "there", len(r.pods), "condemned", len(condemned))
 	if r.set.DeletionTimestamp != nil {
 		loop.Say(ctx, "BeingDeleted")
 		return nil

@@ -23,7 +23,7 @@ export function setLanguage(to) {
 export const fill = (text, values = {}) => text.replace(/\{(\w+)(?::([^|}]*)\|([^}]*))?\}/g, (_, name, one, many) => {
   const value = values[name]
   if (one !== undefined) return rules.select(Number(value) || 0) === 'one' ? one : many
-  return Array.isArray(value) ? value.join(', ') : String(value ?? '?')
+  return Array.isArray(value) ? value.join(', ') : value === null ? '–' : String(value ?? '?') // an empty list of Go's is null
 })
 
 export const t = (key, values) => fill(all[language][key] ?? key, values)

@@ -2,8 +2,7 @@
 // stopped before its next step, and let take one step at a time.
 
 import { h, render, act } from '../dom.js'
-import { t, clock, fill } from '../i18n.js'
-import { lang } from '../i18n.js'
+import { t, lang, clock, fill } from '../i18n.js'
 import { world } from '../model.js'
 import { param, set, revision } from '../url.js'
 import { ask, post } from '../api.js'
@@ -29,7 +28,7 @@ export function mount(main) {
 export function unmount() { root = null }
 
 export function update(what) {
-  if (textsOf !== lang()) { textsOf = lang(); ask('/kubette/texts/' + lang()).then(got => { texts = got; if (root) draw() }, () => {}) }
+  if (textsOf !== lang()) { const asked = textsOf = lang(); ask('/kubette/texts/' + lang() + '?prefix=step.').then(got => { if (asked === textsOf) texts = got; if (root) draw() }, () => { textsOf = '' }) }
   if (!(what.all || what.shell || what.components || what.steps)) return
   if (what.all || what.shell || what.components) { draw(); return }
   if (!waiting) waiting = setTimeout(() => { waiting = 0; if (root) draw() }, 120) // steps come by the hundred
