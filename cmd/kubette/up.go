@@ -120,10 +120,9 @@ func upOnce(ctx context.Context, out io.Writer, config cluster.Config) (again bo
 	}
 	begun := time.Now()
 	fmt.Fprintf(out, "Starting cluster %s ...\n", config.Name)
-	err = runCluster(ctx, c, func(ctx context.Context) error {
+	err = runCluster(ctx, c, func(context.Context) error {
 		printReady(out, c, time.Since(begun))
 		shrink()
-		go tidy(ctx)
 		return nil
 	}, func() { fmt.Fprintf(out, "\nStopping cluster %s ...\n", config.Name) })
 	return c.Again(), err
