@@ -91,7 +91,7 @@ func step(diff, insert []byte, start, length int) []byte {
 
 // patched returns the value that a difference makes out of its base.
 func patched(base, diff []byte) []byte {
-	var value []byte
+	value := make([]byte, 0, len(base)+len(diff))
 	number := func() int {
 		n, size := binary.Uvarint(diff)
 		diff = diff[size:]
@@ -100,8 +100,8 @@ func patched(base, diff []byte) []byte {
 	for len(diff) > 0 {
 		insert := number()
 		value, diff = append(value, diff[:insert]...), diff[insert:]
-		length, start := number(), 0
-		start = number()
+		length := number()
+		start := number()
 		value = append(value, base[start:start+length]...)
 	}
 	return value

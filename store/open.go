@@ -180,6 +180,7 @@ func (m *Memory) restore(key, data []byte, names map[string]string) error {
 		history = &versions{key: entry.Key}
 		m.keys.ReplaceOrInsert(history)
 	}
+	m.replace(history, entry)
 	history.entries = append(history.entries, entry)
 	if revision <= m.compacted {
 		return nil
