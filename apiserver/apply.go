@@ -20,7 +20,10 @@ import (
 func (s *Server) apply(ctx context.Context, p *patcher, force bool) (runtime.Object, bool, error) {
 	patch := &unstructured.Unstructured{Object: map[string]any{}}
 	if err := yaml.Unmarshal(p.data, &patch.Object); err != nil {
-		return nil, false, apierrors.NewBadRequest("error encoding patch: " + strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "))
+		if text, broken := strings.CutPrefix(err.Error(), "error converting YAML to JSON: "); broken {
+			return nil, false, apierrors.NewBadRequest("error encoding patch: " + text)
+		}
+		return nil, false, apierrors.NewBadRequest("error decoding patch: " + err.Error())
 	}
 	if p.op.Subresource == "scale" {
 		scale, err := s.applyScale(ctx, p, patch, force)

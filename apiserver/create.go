@@ -121,14 +121,16 @@ func (s *Server) createOne(ctx context.Context, op *operation, object kinds.Obje
 
 // validateCreate checks a whole new object. The rule for names is the row's own, so metadata comes first.
 func (res *resource) validateCreate(object kinds.Object) field.ErrorList {
-	errs := res.validateMetadata(object)
 	if res.Validate == nil {
+		return res.validateMetadata(object)
+	}
+	if !res.MetadataLast {
+		return append(res.validateMetadata(object), res.Validate(object)...)
+	}
+	if errs := res.Validate(object); len(errs) > 0 {
 		return errs
 	}
-	if res.MetadataLast {
-		return append(res.Validate(object), errs...)
-	}
-	return append(errs, res.Validate(object)...)
+	return res.validateMetadata(object)
 }
 
 // validateShown checks an object in the version in which it was sent, where it is stored in another one: what the version

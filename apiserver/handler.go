@@ -196,10 +196,10 @@ func (h *handler) serveResource(w http.ResponseWriter, r *http.Request, info *re
 	}
 }
 
-// noRoute answers for a path that nothing is served at: with a status within a group and version of Kubernetes' own, and
-// plainly elsewhere.
+// noRoute answers for a path that nothing is served at: with a status within a group of Kubernetes' own, and plainly
+// elsewhere.
 func (h *handler) noRoute(w http.ResponseWriter, r *http.Request, info *requestInfo) {
-	if h.server.registry.Load().servesVersion(info.gvr().GroupVersion()) {
+	if h.server.registry.Load().ownGroup(info.gvr().GroupVersion()) {
 		h.fail(w, r, errNoRoute())
 		return
 	}
@@ -240,6 +240,8 @@ func (res *resource) routes(info *requestInfo) error {
 		err = res.servesSubresource(info.sub, info.verb)
 	}
 	switch {
+	case apierrors.IsNotFound(err) && res.custom():
+		return apierrors.NewNotFound(res.groupResource(), info.name)
 	case apierrors.IsNotFound(err):
 		return errNoRoute()
 	case err != nil:

@@ -84,7 +84,7 @@ func TestRefusals(t *testing.T) {
 
 func TestUnknownPaths(t *testing.T) {
 	d := openDoor(t, nil)
-	for _, path := range []string{"/nonsense", "/apis/nonsense/v1", "/apis/apps/v9/deployments", "/api/v2"} {
+	for _, path := range []string{"/nonsense", "/apis/nonsense/v1", "/api/v2"} {
 		if a := d.ask(t, adminToken, "GET", path, ""); a.Code != 404 || strings.TrimSpace(string(a.Body)) != "404 page not found" {
 			t.Errorf("%s: %d %s", path, a.Code, a.Body)
 		}
@@ -99,6 +99,7 @@ func TestUnknownPaths(t *testing.T) {
 		{"GET", "/api/v1/bananas", 404, none},
 		{"GET", "/api/v1/namespaces/default/bananas/x", 404, none},
 		{"GET", "/apis/apps/v1/deployments/x", 404, none},
+		{"GET", "/apis/apps/v9/deployments", 404, none},
 		{"GET", "/api/v1/namespaces/default/configmaps/x/status", 404, none},
 		{"POST", "/apis/apps/v1/namespaces/default/deployments/x/scale", 405, verb},
 		{"GET", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", 405, verb},
@@ -192,6 +193,31 @@ func TestWarningsBecomeHeaders(t *testing.T) {
 	if got := a.Header.Get("Warning"); got != `299 - "unknown field \"datta\""` {
 		t.Errorf("Warning: %s", got)
 	}
+}
+
+// A deprecated kind says so with every answer, also when it cannot read the request.
+func TestDeprecatedKindsWarn(t *testing.T) {
+	d := openDoor(t, nil)
+	const path = "/api/v1/namespaces/default/endpoints"
+	for method, body := range map[string]string{"GET": "", "POST": "no object"} {
+		a := d.ask(t, adminToken, method, path, body)
+		if got := a.Header.Get("Warning"); got != `299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"` {
+			t.Errorf("%s: Warning: %s", method, got)
+		}
+	}
+}
+
+// A dry run reserves no node port, so it does not look at one that is asked for.
+func TestDryRunDoesNotReserveNodePorts(t *testing.T) {
+	d := openDoor(t, nil)
+	const service = `{"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":80}]}}`
+	d.must(t, 201, "POST", "/api/v1/namespaces/default/services?dryRun=All", service)
+	d.must(t, 422, "POST", "/api/v1/namespaces/default/services", service)
+	free := strings.Replace(service, `"nodePort":80`, `"nodePort":30080`, 1)
+	d.must(t, 201, "POST", "/api/v1/namespaces/default/services", free)
+	again := strings.Replace(free, `"name":"s"`, `"name":"t"`, 1)
+	d.must(t, 201, "POST", "/api/v1/namespaces/default/services?dryRun=All", again)
+	d.must(t, 422, "POST", "/api/v1/namespaces/default/services", again) // the dry run did not free what is taken
 }
 
 // openWatch opens a watch and returns its body.

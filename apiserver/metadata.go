@@ -22,9 +22,12 @@ import (
 var metadataPath = field.NewPath("metadata")
 
 // invalid is the answer to an object that is not well-formed. The machinery and a kind check some fields both; what both
-// find wrong is said once.
+// find wrong is said once, but for custom resources.
 func (res *resource) invalid(name string, errs field.ErrorList) error {
-	return apierrors.NewInvalid(res.groupKind(), name, kinds.Distinct(errs))
+	if !res.custom() {
+		errs = kinds.Distinct(errs)
+	}
+	return apierrors.NewInvalid(res.groupKind(), name, errs)
 }
 
 // now is the present time as the API keeps it: in whole seconds.

@@ -93,9 +93,7 @@ func (p *patcher) patch(object runtime.Object, into runtime.Object) error {
 			return p.patchStrategic(object, into)
 		}
 	}
-	return apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "", schema.GroupResource{}, "",
-		fmt.Sprintf("the body of the request was in an unknown format - accepted media types include: %s, %s, %s",
-			types.JSONPatchType, types.MergePatchType, types.ApplyYAMLPatchType), 0, false)
+	return errUnsupportedMedia([]string{string(types.JSONPatchType), string(types.MergePatchType), string(types.ApplyYAMLPatchType)})
 }
 
 // strict says whether unknown and repeated fields matter.
@@ -112,6 +110,9 @@ func (p *patcher) patchJSON(object, into runtime.Object) error {
 	}
 	b := p.op.body(p.op.Subresource)
 	actual, err := b.kindOf(after)
+	if err == nil && actual != b.kind && p.op.custom() {
+		return p.op.invalid(p.op.Name, otherKind(actual, b.kind))
+	}
 	if err == nil {
 		err = b.expects(actual)
 	}
@@ -123,6 +124,17 @@ func (p *patcher) patchJSON(object, into runtime.Object) error {
 		return invalidPatch(string(after), err)
 	}
 	return p.report(append(problems, more...), string(after))
+}
+
+// otherKind says what a patch made of a custom resource's kind.
+func otherKind(actual, expected schema.GroupVersionKind) (errs field.ErrorList) {
+	if actual.Kind != expected.Kind {
+		errs = append(errs, field.Invalid(field.NewPath("kind"), actual.Kind, "must be "+expected.Kind))
+	}
+	if now, must := actual.GroupVersion().String(), expected.GroupVersion().String(); now != must {
+		errs = append(errs, field.Invalid(field.NewPath("apiVersion"), now, "must be "+must))
+	}
+	return errs
 }
 
 // errNotJSON is the answer to a merge patch that is not JSON at all.
@@ -138,10 +150,10 @@ type jsonPatchOp struct {
 
 // mergeJSON returns the JSON after the patch, and what is suspicious in the patch itself.
 func (p *patcher) mergeJSON(before []byte) (after []byte, problems []error, err error) {
+	if !json.Valid(p.data) {
+		return nil, nil, errNotJSON
+	}
 	if p.kind == types.MergePatchType {
-		if !json.Valid(p.data) {
-			return nil, nil, errNotJSON
-		}
 		if p.strict() {
 			if problems, err = kjson.UnmarshalStrict(p.data, &map[string]any{}); err != nil {
 				return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))

@@ -51,6 +51,8 @@ func TestPatchRefuses(t *testing.T) {
 		"an old version":   {types.MergePatchType, `{"metadata":{"resourceVersion":"1"},"data":{"a":"9"}}`, 409, `Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the latest version and try again`},
 		"broken JSON":      {types.MergePatchType, `{`, 400, "invalid JSON patch"},
 		"a missing path":   {types.JSONPatchType, `[{"op":"remove","path":"/data/none"}]`, 422, "the server rejected our request due to an error in our request"},
+		"another kind":     {types.MergePatchType, `{"kind":"Pod"}`, 422, ""},
+		"no JSON at all":   {types.JSONPatchType, `x`, 400, "invalid JSON patch"},
 		"an unknown field": {types.MergePatchType, `{"dat":{"a":"1"}}`, 422, ""},
 		"immutable uid":    {types.MergePatchType, `{"metadata":{"uid":"x"}}`, 422, ""},
 	} {

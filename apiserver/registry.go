@@ -167,10 +167,10 @@ func (res *resource) serves(verb string) error {
 func (res *resource) groupResource() schema.GroupResource { return res.Resource().GroupResource() }
 func (res *resource) groupKind() schema.GroupKind         { return res.GroupVersionKind().GroupKind() }
 
-// servesVersion says whether anything of a group and version is served that is Kubernetes' own.
-func (r *registry) servesVersion(version schema.GroupVersion) bool {
+// ownGroup says whether a group is Kubernetes' own; of the group without a name, only the version v1 is there.
+func (r *registry) ownGroup(version schema.GroupVersion) bool {
 	return slices.ContainsFunc(r.ordered, func(res *resource) bool {
-		return !res.custom() && res.GroupVersionKind().GroupVersion() == version
+		return !res.custom() && res.Group == version.Group && (res.Group != "" || res.Version == version.Version)
 	})
 }
 

@@ -169,6 +169,8 @@ func ManagerOf(u user.Info) string {
 		return "kubelet"
 	case strings.HasPrefix(name, "system:serviceaccount:kube-system:"), name == "system:kube-controller-manager":
 		return "kube-controller-manager"
+	case name == "system:apiserver":
+		return "kube-apiserver"
 	case strings.HasPrefix(name, "system:"):
 		return strings.TrimPrefix(name, "system:")
 	}

@@ -170,6 +170,7 @@ func (v *version) row() (*kinds.Kind, error) {
 	row := &kinds.Kind{
 		Group: v.group, Version: v.name, Kind: v.names.Kind, Plural: v.names.Plural, Singular: v.names.Singular,
 		ShortNames: v.names.ShortNames, Categories: v.names.Categories, Namespaced: v.namespaced, Deprecation: v.deprecation,
+		Verbs:   []string{"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"}, // as Kubernetes lists them
 		New:     func() kinds.Object { return v.empty() },
 		NewList: v.emptyList,
 

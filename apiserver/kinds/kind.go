@@ -29,7 +29,7 @@ type Kind struct {
 	Namespaced           bool
 	// Verbs that are served, nil for all of create delete deletecollection get list patch update watch.
 	Verbs []string
-	// MetadataLast says that what is wrong with the metadata is said after what is wrong with the rest.
+	// MetadataLast says that the metadata of a new object is looked at when nothing else is wrong.
 	MetadataLast bool
 	// Deprecation is a warning that every answer to a request for the kind carries; "" for none.
 	Deprecation string

@@ -95,9 +95,7 @@ func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 		if now.Resources.Requests != nil {
 			now.Resources.Requests[corev1.ResourceStorage] = old.Spec.Resources.Requests[corev1.ResourceStorage]
 		}
-		if now.VolumeAttributesClassName != nil {
-			now.VolumeAttributesClassName = before.VolumeAttributesClassName
-		}
+		now.VolumeAttributesClassName = before.VolumeAttributesClassName
 	}
 	if !equality.Semantic.DeepEqual(now, before) {
 		errs = append(errs, field.Forbidden(at, "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"+
@@ -108,12 +106,14 @@ func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 		errs = append(errs, field.Forbidden(at.Child("resources", "requests", "storage"), "field can not be less than status.capacity"))
 	}
 	errs = append(errs, immutable(c.Spec.VolumeMode, old.Spec.VolumeMode, field.NewPath("volumeMode"))...)
-	if class := c.Spec.VolumeAttributesClassName; old.Spec.VolumeAttributesClassName != nil {
+	// A class that the volume has got cannot be taken away again.
+	if class := c.Spec.VolumeAttributesClassName; old.Status.CurrentVolumeAttributesClassName != nil {
 		switch name := at.Child("volumeAttributesClassName"); {
+		case equality.Semantic.DeepEqual(class, old.Spec.VolumeAttributesClassName):
 		case class == nil:
-			errs = append(errs, field.Forbidden(name, "update from non-nil value to nil is forbidden"))
-		case *class == "" && *old.Spec.VolumeAttributesClassName != "":
-			errs = append(errs, field.Forbidden(name, "update from non-nil value to an empty string is forbidden"))
+			errs = append(errs, field.Forbidden(name, "update to nil is forbidden when status.currentVolumeAttributesClassName is not nil"))
+		case *class == "":
+			errs = append(errs, field.Forbidden(name, "update to empty string is forbidden when status.currentVolumeAttributesClassName is not nil"))
 		}
 	}
 	return errs

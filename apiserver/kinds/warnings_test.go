@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 )
 
 const warnedTemplate = `"template":{"metadata":{"labels":{"a":"b"}},"spec":{"nodeSelector":{"beta.kubernetes.io/arch":"arm64"},"containers":[{"name":"c","image":"i"}]}}`
@@ -91,5 +92,29 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Files of one volume that are in each other's way are warned of, with their source where there are several.
+func TestOverlappingFilesWarn(t *testing.T) {
+	for volume, want := range map[string][]string{
+		`"configMap":{"name":"c","items":[{"key":"a","path":"x/y"},{"key":"b","path":"x/y"}]}`: {
+			`volume "v" (ConfigMap "c"): overlapping paths: "x/y" with "x/y"`},
+		`"secret":{"secretName":"s","items":[{"key":"a","path":"x"},{"key":"b","path":"x/y"}]}`: {
+			`volume "v" (Secret "s"): overlapping paths: "x/y" with "x"`},
+		`"downwardAPI":{"items":[{"path":"x/y"},{"path":"x/"}]}`: {
+			`volume "v" (DownwardAPI): overlapping paths: "x" with "x/y"`},
+		`"projected":{"sources":[{},{"configMap":{"name":"c","items":[{"key":"a","path":"token"}]}},{"serviceAccountToken":{"path":"token"}}]}`: {
+			`volume "v" (Projected) has no sources provided`,
+			`volume "v" (Projected): overlapping paths: "token" (ServiceAccountToken) with "token" (ConfigMap "c")`},
+		`"configMap":{"name":"c","items":[{"key":"a","path":"x"},{"key":"b","path":"xy"}]}`: nil,
+	} {
+		object := fromJSON(t, podTemplate(), `{"template":{"spec":{"volumes":[{"name":"v",`+volume+`}]}}}`)
+		template := object.(*corev1.PodTemplate).Template
+		w := warner{spec: &template.Spec, meta: &template.ObjectMeta}
+		w.overlaps()
+		if diff := cmp.Diff(want, w.warnings); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", volume, diff)
+		}
 	}
 }
