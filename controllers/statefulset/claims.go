@@ -37,10 +37,10 @@ func (r *run) ensureClaims(ctx context.Context, number int) error {
 		pod := podName(r.set, number)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("failed to create PVC %s: %w", claim.Name, err))
-			r.Events.Event(r.set, corev1.EventTypeWarning, "FailedCreate", "create Claim %s for Pod %s in StatefulSet %s failed error: %v", claim.Name, pod, r.set.Name, err)
+			r.Events.Event(r.set, corev1.EventTypeWarning, "FailedCreate", "Create Claim %s for Pod %s in StatefulSet %s failed error: %v", claim.Name, pod, r.set.Name, err)
 			continue
 		}
-		r.Events.Event(r.set, corev1.EventTypeNormal, "SuccessfulCreate", "create Claim %s Pod %s in StatefulSet %s success", claim.Name, pod, r.set.Name)
+		r.Events.Event(r.set, corev1.EventTypeNormal, "SuccessfulCreate", "Create Claim %s Pod %s in StatefulSet %s success", claim.Name, pod, r.set.Name)
 	}
 	return errors.Join(failures...)
 }

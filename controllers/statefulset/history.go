@@ -16,7 +16,7 @@ import (
 func (r *run) versions(ctx context.Context) error {
 	template := &r.set.Spec.Template
 	for {
-		wanted, err := revisions.New(r.set, template, r.past.Next(), r.collisions)
+		wanted, err := revisions.New(r.set, template, r.past.Next(), &r.collisions)
 		if err != nil {
 			return err
 		}
@@ -28,8 +28,8 @@ func (r *run) versions(ctx context.Context) error {
 				return err
 			}
 			if collided {
-				r.collisions = ptr.To(ptr.Deref(r.collisions, 0) + 1)
-				loop.Say(ctx, "HashCollision", "count", *r.collisions)
+				r.collisions++
+				loop.Say(ctx, "HashCollision", "count", r.collisions)
 				continue
 			}
 			r.update = created

@@ -42,7 +42,7 @@ func (r *run) newPod(number int) *corev1.Pod {
 		template, revision = r.currentTemplate, r.current.Name
 	}
 	pod := controllers.PodFromTemplate(template, r.set)
-	pod.GenerateName, pod.Name = "", podName(r.set, number)
+	pod.Name = podName(r.set, number) // it keeps the unused generateName, in Kubernetes too
 	if pod.Labels == nil {
 		pod.Labels = map[string]string{}
 	}

@@ -62,7 +62,7 @@ type run struct {
 
 	current, update                 *appsv1.ControllerRevision
 	currentTemplate, updateTemplate *corev1.PodTemplateSpec
-	collisions                      *int32
+	collisions                      int32
 }
 
 // Reconcile takes the next steps towards what a StatefulSet wants, and reports.
@@ -80,7 +80,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 	if err != nil {
 		return 0, fmt.Errorf("selector of %s: %w", key, err)
 	}
-	r := &run{Controller: c, set: set, collisions: set.Status.CollisionCount}
+	r := &run{Controller: c, set: set, collisions: ptr.Deref(set.Status.CollisionCount, 0)}
 	if r.past, err = revisions.Of(ctx, c.Client, c.revisions, set, selector); err != nil {
 		return 0, err
 	}

@@ -125,6 +125,12 @@ func TestOrder(t *testing.T) {
 		if set.Status.Replicas != 3 || set.Status.ReadyReplicas != 3 || set.Status.AvailableReplicas != 3 || set.Status.CurrentReplicas != 3 || set.Status.UpdatedReplicas != 3 {
 			t.Errorf("status is %+v", set.Status)
 		}
+		if set.Status.CollisionCount == nil || *set.Status.CollisionCount != 0 {
+			t.Errorf("collision count is %v", set.Status.CollisionCount)
+		}
+		if got := controllertest.Get[*corev1.Pod](c, "default", "db-0").GenerateName; got != "db-" {
+			t.Errorf("generateName is %q", got)
+		}
 		change(c, func(s *appsv1.StatefulSetSpec) { s.Replicas = ptr.To(int32(1)) })
 		wantPods(c, "scaled down, the last goes first", "db-0 1", "db-1 1", "db-2 1 ending")
 		play(c)
@@ -133,9 +139,9 @@ func TestOrder(t *testing.T) {
 		if claims := controllertest.List[*corev1.PersistentVolumeClaim](c, "default"); len(claims) != 3 {
 			t.Errorf("%d claims are left, wanted 3", len(claims))
 		}
-		if got := c.Events("StatefulSet", "db"); !slices.Contains(got, "SuccessfulCreate: create Pod db-0 in StatefulSet db successful") ||
-			!slices.Contains(got, "SuccessfulCreate: create Claim data-db-0 Pod db-0 in StatefulSet db success") ||
-			!slices.Contains(got, "SuccessfulDelete: delete Pod db-2 in StatefulSet db successful") {
+		if got := c.Events("StatefulSet", "db"); !slices.Contains(got, "SuccessfulCreate: Create Pod db-0 in StatefulSet db successful") ||
+			!slices.Contains(got, "SuccessfulCreate: Create Claim data-db-0 Pod db-0 in StatefulSet db success") ||
+			!slices.Contains(got, "SuccessfulDelete: Delete Pod db-2 in StatefulSet db successful") {
 			t.Errorf("events are %v", got)
 		}
 	})

@@ -32,7 +32,7 @@ func (r *run) report(ctx context.Context) error {
 		ObservedGeneration: r.set.Generation,
 		CurrentRevision:    r.current.Name,
 		UpdateRevision:     r.update.Name,
-		CollisionCount:     r.collisions,
+		CollisionCount:     &r.collisions,
 		Conditions:         r.set.Status.Conditions,
 	}
 	for _, pod := range append(r.pods[:len(r.pods):len(r.pods)], r.created.pods...) {

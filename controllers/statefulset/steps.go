@@ -80,14 +80,14 @@ func (r *run) create(ctx context.Context, number int) error {
 	case apierrors.IsAlreadyExists(err):
 		if owner := r.takenByOther(ctx, pod.Name); owner != "" {
 			err := fmt.Errorf("pod %s is there and belongs to %s", pod.Name, owner)
-			r.tellPod("create", pod.Name, err)
+			r.tellPod("Create", pod.Name, err)
 			return err
 		}
 		return nil // our own, which the cache does not show yet
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil
 	}
-	r.tellPod("create", pod.Name, err)
+	r.tellPod("Create", pod.Name, err)
 	if err == nil {
 		r.created.add(created)
 	}
@@ -129,7 +129,7 @@ func (r *run) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	r.tellPod("delete", pod.Name, err)
+	r.tellPod("Delete", pod.Name, err)
 	return err
 }
 
@@ -146,7 +146,7 @@ func (r *run) mend(ctx context.Context, pod *corev1.Pod) error {
 	if controllers.IgnoreNotFound(err) == nil {
 		return nil
 	}
-	r.tellPod("update", pod.Name, err)
+	r.tellPod("Update", pod.Name, err)
 	return err
 }
 
@@ -188,12 +188,11 @@ func (r *run) firstUnhealthy(replicas, condemned []*corev1.Pod) *corev1.Pod {
 	return nil
 }
 
-// tellPod says in an event what was done with a pod, in Kubernetes' words.
+// tellPod says in an event what was done with a pod, in Kubernetes' words; the verb is Create, Update or Delete.
 func (r *run) tellPod(verb, name string, err error) {
-	reasons := map[string]string{"create": "Create", "delete": "Delete", "update": "Update"}
 	if err == nil {
-		r.Events.Event(r.set, corev1.EventTypeNormal, "Successful"+reasons[verb], "%s Pod %s in StatefulSet %s successful", verb, name, r.set.Name)
+		r.Events.Event(r.set, corev1.EventTypeNormal, "Successful"+verb, "%s Pod %s in StatefulSet %s successful", verb, name, r.set.Name)
 		return
 	}
-	r.Events.Event(r.set, corev1.EventTypeWarning, "Failed"+reasons[verb], "%s Pod %s in StatefulSet %s failed error: %v", verb, name, r.set.Name, err)
+	r.Events.Event(r.set, corev1.EventTypeWarning, "Failed"+verb, "%s Pod %s in StatefulSet %s failed error: %v", verb, name, r.set.Name, err)
 }
