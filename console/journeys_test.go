@@ -99,23 +99,27 @@ func TestAPodIsWantedReportedAndObserved(t *testing.T) {
 	b.check("observed")
 }
 
+// expose makes a service for the pods of an app, and an ingress that leads to it from NAME.example.org.
+func (r *running) expose(name, app string) {
+	r.t.Helper()
+	api, kind := r.AdminClient(), networkingv1.PathTypePrefix
+	if _, err := client.Of[*corev1.Service](api).Create(r.t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
+		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": app}, Ports: []corev1.ServicePort{{Port: 80}}}}); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := client.Of[*networkingv1.Ingress](api).Create(r.t.Context(), &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
+		Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{Host: name + ".example.org", IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{
+			Paths: []networkingv1.HTTPIngressPath{{Path: "/", PathType: &kind, Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: name, Port: networkingv1.ServiceBackendPort{Number: 80}}}}}}}}}}}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // Requests are counted by the proxies themselves, on their whole way.
 func TestTheNetworkCountsRequestsAndFailures(t *testing.T) {
 	c := startCluster(t, 1)
 	c.deploy("web", 1)
-	api := c.AdminClient()
-	for name, selector := range map[string]string{"web": "web", "nobody": "nobody"} {
-		if _, err := client.Of[*corev1.Service](api).Create(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
-			Spec: corev1.ServiceSpec{Selector: map[string]string{"app": selector}, Ports: []corev1.ServicePort{{Port: 80}}}}); err != nil {
-			t.Fatal(err)
-		}
-		kind := networkingv1.PathTypePrefix
-		if _, err := client.Of[*networkingv1.Ingress](api).Create(t.Context(), &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
-			Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{Host: name + ".example.org", IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{
-				Paths: []networkingv1.HTTPIngressPath{{Path: "/", PathType: &kind, Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: name, Port: networkingv1.ServiceBackendPort{Number: 80}}}}}}}}}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.expose("web", "web")
+	c.expose("nobody", "nobody")
 	b := openTab(t, c, "")
 	b.ready(1)
 	b.visit("#/network")
@@ -135,6 +139,43 @@ func TestTheNetworkCountsRequestsAndFailures(t *testing.T) {
 	}
 	b.picture("network-counts")
 	b.check("counts")
+}
+
+// Requests are seen on their way: as dots, the failed ones as diamonds, and only where and while they are wanted.
+func TestTrafficMovesOnlyWhereItIsWanted(t *testing.T) {
+	c := startCluster(t, 1)
+	c.deploy("web", 1)
+	c.expose("web", "web")
+	c.expose("nobody", "nobody")
+	b := openTab(t, c, "")
+	b.ready(1)
+	b.visit("#/network")
+	b.until(`document.querySelectorAll(".net [data-point]").length === 5`)
+	send := func() {
+		b.until(`(async () => { for (let i = 0; i < 20; i++) for (const host of ["web", "nobody"]) await fetch("/console/visit", {method: "POST", body: JSON.stringify({method: "GET", host: host + ".example.org", path: "/"})}); return true })()`)
+	}
+	b.until(`document.getElementById("dots").dataset.dots === "0"`)
+	send()
+	b.until(`Number(document.getElementById("dots").dataset.diamonds) > 0 && Number(document.getElementById("dots").dataset.dots) > Number(document.getElementById("dots").dataset.diamonds)`)
+	b.picture("network-dots")
+	b.until(`document.getElementById("dots").dataset.dots === "0"`) // nothing new, and no more dots
+	// Whoever wants no motion reads the numbers, which go on.
+	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+	b.do(chromedp.Evaluate(`window.seen = 0; new MutationObserver(() => { window.seen = Math.max(window.seen, Number(document.getElementById("dots").dataset.dots)) }).observe(document.getElementById("dots"), {attributes: true})`, nil))
+	send()
+	b.until(`document.querySelector('[data-point^="h/default/web/"] .rate') !== null`)
+	b.until(`document.querySelector('[data-point^="h/default/web/"] .rate') === null`)
+	if seen := value[int](b, `window.seen`); seen != 0 {
+		t.Errorf("%d dots moved where no motion is wanted", seen)
+	}
+	// The past has no traffic.
+	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
+	send()
+	b.until(`Number(document.getElementById("dots").dataset.dots) > 0`)
+	b.picture("network-dots-dark")
+	b.do(chromedp.Evaluate(`location.hash = "#/network?rev=" + document.documentElement.dataset.rev`, nil))
+	b.until(`document.documentElement.dataset.live === "false" && document.getElementById("dots").dataset.dots === "0"`)
+	b.check("dots")
 }
 
 // What a component noted in its steps is told in words, in the language of the page.

@@ -175,7 +175,7 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	matched, hostKnown := i.router.Load().find(host, r.URL.Path)
 	switch {
 	case matched == nil:
-		i.config.Table.Traffic.Add(Way{}, false)
+		i.config.Table.Traffic.Add(Way{}, false, 0)
 		i.notFound(w, r, host, hostKnown)
 	case matched.options.root != "" && r.URL.Path == "/":
 		http.Redirect(w, r, matched.options.root, http.StatusFound)
@@ -218,6 +218,7 @@ func (i *Ingress) forward(w http.ResponseWriter, r *http.Request, matched *route
 		i.unavailable(w, r, matched, err)
 		return
 	}
+	began := time.Now()
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(request *httputil.ProxyRequest) {
 			request.SetURL(&url.URL{Scheme: matched.scheme(), Host: first.Address.String()})
@@ -236,7 +237,7 @@ func (i *Ingress) forward(w http.ResponseWriter, r *http.Request, matched *route
 		BufferPool:    &i.buffers,
 		ModifyResponse: func(response *http.Response) error {
 			endpoint, _ := netip.ParseAddrPort(response.Request.URL.Host)
-			i.count(matched, endpoint, response.StatusCode < http.StatusInternalServerError)
+			i.count(matched, endpoint, response.StatusCode < http.StatusInternalServerError, time.Since(began))
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { i.failed(w, r, matched, err) },

@@ -60,7 +60,7 @@ func (i *Ingress) notFound(w http.ResponseWriter, r *http.Request, host string, 
 
 // unavailable is the answer when a rule leads to a service that cannot take the request.
 func (i *Ingress) unavailable(w http.ResponseWriter, r *http.Request, e *route, err error) {
-	i.count(e, netip.AddrPort{}, false)
+	i.count(e, netip.AddrPort{}, false, 0)
 	namespace := e.ingress.Namespace
 	answer := page{status: http.StatusServiceUnavailable}
 	where := fmt.Sprintf("Ingress %s/%s leads host %q to ", namespace, e.ingress.Name, e.host)
@@ -104,7 +104,7 @@ func (i *Ingress) failed(w http.ResponseWriter, r *http.Request, e *route, err e
 	case r.Context().Err() != nil:
 		return // the client went away
 	}
-	i.count(e, netip.AddrPort{}, false)
+	i.count(e, netip.AddrPort{}, false, 0)
 	switch {
 	case errors.Is(err, ErrNoAnswer):
 		page{http.StatusGatewayTimeout, fmt.Sprintf("Ingress %s/%s chose a pod of service %q, which took the request and did not answer within %s.",

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -26,6 +27,7 @@ type Count struct {
 	Way
 	All    int64 `json:"all"`
 	Failed int64 `json:"failed,omitempty"`
+	Micros int64 `json:"micros,omitempty"` // how long pods took until they began to answer, all together; of requests only
 }
 
 // Traffic counts what the proxies do. kube-proxy and ingress controllers have such counters as metrics.
@@ -38,8 +40,8 @@ type Traffic struct {
 // maxWays bounds how many ways are counted: pods come and go.
 const maxWays = 2000
 
-// Add counts one request or connection.
-func (t *Traffic) Add(way Way, ok bool) {
+// Add counts one request or connection, and how long a pod took to answer it.
+func (t *Traffic) Add(way Way, ok bool, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	count := t.counts[way]
@@ -51,6 +53,7 @@ func (t *Traffic) Add(way Way, ok bool) {
 		t.counts[way] = count
 	}
 	count.All++
+	count.Micros += took.Microseconds()
 	if !ok {
 		count.Failed++
 	}
@@ -71,6 +74,7 @@ func (t *Traffic) Counts() []Count {
 	add := func(c Count) {
 		c.All += sum[c.Way].All
 		c.Failed += sum[c.Way].Failed
+		c.Micros += sum[c.Way].Micros
 		sum[c.Way] = c
 	}
 	for _, count := range t.counts {
@@ -103,12 +107,12 @@ func (t *Table) Counter(name types.NamespacedName) func(endpoint netip.AddrPort)
 		if service, ok := t.Service(name.Namespace, name.Name); ok && endpoint.IsValid() {
 			way.Pod = service.podAt(endpoint)
 		}
-		t.Traffic.Add(way, endpoint.IsValid())
+		t.Traffic.Add(way, endpoint.IsValid(), 0)
 	}
 }
 
 // count counts a request that a rule fits, and where it went: an invalid endpoint is none.
-func (i *Ingress) count(matched *route, endpoint netip.AddrPort, ok bool) {
+func (i *Ingress) count(matched *route, endpoint netip.AddrPort, ok bool, took time.Duration) {
 	way := Way{Namespace: matched.ingress.Namespace, Ingress: matched.ingress.Name, Host: matched.host, Path: matched.path}
 	if backend := matched.backend.Service; backend != nil {
 		way.Service = backend.Name
@@ -116,5 +120,5 @@ func (i *Ingress) count(matched *route, endpoint netip.AddrPort, ok bool) {
 			way.Pod = service.podAt(endpoint)
 		}
 	}
-	i.config.Table.Traffic.Add(way, ok)
+	i.config.Table.Traffic.Add(way, ok, took)
 }

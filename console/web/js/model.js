@@ -60,19 +60,29 @@ const recent = 5000
 export function carry(ways) {
   const { traffic } = world
   const key = way => JSON.stringify([way.ns, way.ingress, way.host, way.path, way.service, way.pod])
-  const before = new Map(traffic.ways.map(way => [key(way), way.all]))
+  const before = new Map(traffic.ways.map(way => [key(way), way]))
   const time = performance.now()
-  if (traffic.ways.length) traffic.moments.push({ time, ways: ways.map(way => ({ ...way, all: way.all - (before.get(key(way)) || 0) })).filter(way => way.all > 0) })
+  if (traffic.ways.length) traffic.moments.push({ time, ways: ways.map(way => newer(way, before.get(key(way)))).filter(way => way.all > 0) })
   traffic.moments = traffic.moments.filter(moment => time - moment.time < recent)
   traffic.ways = ways
 }
 
-// carried sums the ways that are asked for: all requests, those that failed, and how many there are per second just now.
+// newer is what went a way since it was counted before.
+const newer = (way, before = {}) => ({ ...way, ...Object.fromEntries(['all', 'failed', 'micros'].map(name => [name, (way[name] || 0) - (before[name] || 0)])) })
+
+// carried sums the ways that are asked for: all requests, and those that failed; and of just now how many there are per second,
+// how many of them fail, and in how many milliseconds pods answer.
 export function carried(asked) {
   const { ways, moments } = world.traffic, now = performance.now()
-  const sum = { all: 0, failed: 0, rate: 0 }
+  const sum = { all: 0, failed: 0, rate: 0, failing: 0, latency: 0 }
   for (const way of ways) if (asked(way)) { sum.all += way.all; sum.failed += way.failed || 0 }
-  for (const moment of moments) if (now - moment.time < recent) for (const way of moment.ways) if (asked(way)) sum.rate += way.all * 1000 / recent
+  for (const moment of moments) if (now - moment.time < recent) for (const way of moment.ways) {
+    if (!asked(way)) continue
+    sum.rate += way.all * 1000 / recent
+    sum.failing += way.failed * 1000 / recent
+    sum.latency += way.micros / 1000
+  }
+  if (sum.rate) sum.latency /= sum.rate * recent / 1000
   return sum
 }
 

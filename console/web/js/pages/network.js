@@ -8,6 +8,7 @@ import { param, set, revision } from '../url.js'
 import { idOf, post, Refused } from '../api.js'
 import * as status from '../status.js'
 import { badge } from '../status.js'
+import { canvas, flow } from '../traffic.js'
 import { toast } from '../main.js'
 
 let root, clock, visits = [], host = '', at = '/', sending = 0, lines, observer
@@ -19,7 +20,7 @@ export function mount(main) {
   observer.observe(root.querySelector('.netbox'))
   clock = setInterval(() => { if (!document.hidden && world.traffic.moments.length) draw() }, 1000) // rates fall when nothing comes
 }
-export function unmount() { root = null; observer?.disconnect(); clearInterval(clock) }
+export function unmount() { root = null; observer?.disconnect(); clearInterval(clock); flow([]) }
 
 const followed = new Set(['pods', 'services', 'endpointslices.discovery.k8s.io', 'ingresses.networking.k8s.io'])
 
@@ -62,7 +63,7 @@ function draw() {
   const lost = carried(way => !way.service && !way.ingress)
   const shownPods = [...pods.values()].slice(0, limit)
   render(root.querySelector('.pagehead'), h('h1', {}, t('page.network')), h('p', { class: 'dim' }, t('network.about')))
-  render(root.querySelector('.netbox'), h('svg', { class: 'lines', 'aria-hidden': 'true', 'data-own': '', 'data-key': 'svg' }), h('div', { class: 'net', 'data-key': 'cols' },
+  render(root.querySelector('.netbox'), h('svg', { class: 'lines', 'aria-hidden': 'true', 'data-own': '', 'data-key': 'svg' }), canvas(), h('div', { class: 'net', 'data-key': 'cols' },
     h('section', {}, h('h2', { class: 'dim' }, t('network.hosts')), all.length ? all.map(route => h('button', { class: 'box', 'data-key': route.key, 'data-point': 'h/' + route.key, 'data-act': 'network.host', 'data-arg': JSON.stringify([route.host, route.path, route.id]), 'aria-pressed': String(param('sel') === route.id) },
       h('strong', {}, (route.tls ? 'https://' : 'http://') + route.host + route.path), h('span', { class: 'dim' }, `Ingress ${route.ingress.metadata.name} → ${route.service}:${route.port}`), traffic(by(route)))) : h('p', { class: 'empty' }, t('network.nohosts')), lost.all ? h('p', { class: 'problem num', 'data-key': 'lost' }, '✕ ' + t('network.norule', { n: lost.all })) : null),
     h('section', {}, h('h2', { class: 'dim' }, t('network.services')), services.length ? services.map(serviceBox) : h('p', { class: 'empty' }, t('none'))),
@@ -94,7 +95,8 @@ function serviceBox(service) {
     h('span', {}, badge(state), ' ', h('strong', {}, metadata.name), spec.type !== 'ClusterIP' ? ' ' + spec.type : ''), h('span', { class: 'dim num' }, `${spec.clusterIP || ''} ${(spec.ports || []).map(port => port.port + '→' + port.targetPort).join(', ')}`), h('span', { class: ready ? 'dim' : 'problem' }, t('network.endpoints', { ready, n: endpoints.length })), traffic(way => way.service === metadata.name && way.ns === metadata.namespace))
 }
 
-// connect draws the lines between the boxes, wherever they are now. A broken line leads to what gets no requests.
+// connect draws the lines between the boxes, wherever they are now, and what goes along them. A broken line leads to what gets no
+// requests.
 function connect() {
   const box = root?.querySelector('.netbox'), svg = box?.querySelector('svg')
   if (!svg || !lines) return
@@ -102,13 +104,16 @@ function connect() {
   const places = new Map([...box.querySelectorAll('[data-point]')].map(el => [el.dataset.point, el.getBoundingClientRect()]))
   svg.setAttribute('width', box.scrollWidth)
   svg.setAttribute('height', box.scrollHeight)
-  svg.replaceChildren(...lines.flatMap(([from, to, how, { rate }]) => {
+  const flows = []
+  svg.replaceChildren(...lines.flatMap(([from, to, how, sum]) => {
     const a = places.get(from), b = places.get(to)
     if (!a || !b) return []
     const x1 = a.right - origin.left + box.scrollLeft, y1 = a.top + a.height / 2 - origin.top, x2 = b.left - origin.left + box.scrollLeft, y2 = b.top + b.height / 2 - origin.top
-    const middle = (x1 + x2) / 2
+    const middle = (x1 + x2) / 2, { rate } = sum
+    if (x2 > x1 && !revision()) flows.push({ ...sum, key: from + ' ' + to, points: [x1, y1, x2, y2] })
     return [h('path', { d: `M${x1},${y1} C${middle},${y1} ${middle},${y2} ${x2},${y2}`, class: how, 'stroke-width': (1.8 + Math.min(6, Math.log2(1 + (revision() ? 0 : rate)))).toFixed(1) })]
   }))
+  flow(flows, box.scrollWidth, box.scrollHeight)
 }
 
 function generator(all) {
