@@ -26,9 +26,9 @@ func clusterRole() *Kind {
 }
 
 func validateClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
-	errs := validatePolicyRules(r.Rules, false)
+	errs, verbs := policyRules(r.Rules, false)
 	if r.AggregationRule == nil {
-		return errs
+		return append(errs, verbs...)
 	}
 	selectors := field.NewPath("aggregationRule", "clusterRoleSelectors")
 	if len(r.AggregationRule.ClusterRoleSelectors) == 0 {
@@ -41,5 +41,5 @@ func validateClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
 			errs = append(errs, field.Invalid(at, matcher, "invalid label selector."))
 		}
 	}
-	return errs
+	return append(errs, verbs...)
 }

@@ -43,7 +43,6 @@ func (w *warner) all() []string {
 	w.nodeLabels(spec)
 	w.annotations()
 	w.volumes(spec.Child("volumes"))
-	w.tokenPaths(spec.Child("volumes"))
 	w.overlaps()
 	w.repeated(spec)
 	w.overhead(spec.Child("overhead"))
@@ -182,55 +181,6 @@ func (w *warner) volumes(path *field.Path) {
 		}
 		if v.RBD != nil {
 			w.add("%s: deprecated in v1.28, non-functional in v1.31+", at.Child("rbd"))
-		}
-	}
-}
-
-// tokenPaths warns of files that hide the service account's token.
-func (w *warner) tokenPaths(path *field.Path) {
-	tokens := map[string]bool{}
-	for _, v := range w.spec.Volumes {
-		if v.Projected == nil {
-			continue
-		}
-		for _, source := range v.Projected.Sources {
-			if source.ServiceAccountToken != nil {
-				tokens[source.ServiceAccountToken.Path] = true
-			}
-		}
-	}
-	if len(tokens) == 0 {
-		return
-	}
-	warn := func(file string, at *field.Path) {
-		if tokens[file] {
-			w.add("%s: has duplicated path with ServiceAccountToken %q", at, file)
-		}
-	}
-	for i, v := range w.spec.Volumes {
-		if v.Projected == nil {
-			continue
-		}
-		at := path.Index(i).Child("projected", "sources")
-		for _, source := range v.Projected.Sources {
-			if source.ConfigMap != nil {
-				for j, item := range source.ConfigMap.Items {
-					warn(item.Path, at.Child("configMap").Index(j))
-				}
-			}
-			if source.Secret != nil {
-				for j, item := range source.Secret.Items {
-					warn(item.Path, at.Child("secrets").Index(j))
-				}
-			}
-			if source.DownwardAPI != nil {
-				for j, item := range source.DownwardAPI.Items {
-					warn(item.Path, at.Child("downwardAPI").Index(j))
-				}
-			}
-			if source.ClusterTrustBundle != nil {
-				warn(source.ClusterTrustBundle.Path, at.Child("ClusterTrustBundle"))
-			}
 		}
 	}
 }

@@ -24,10 +24,14 @@ func role() *Kind {
 	}.Kind()
 }
 
-// validatePolicyRules checks the rules of a role: each is about resources, or about paths, and paths are cluster-wide.
-// That a rule has verbs is declared in the API's types, and such checks come last.
-func validatePolicyRules(rules []rbacv1.PolicyRule, namespaced bool) (errs field.ErrorList) {
-	var verbs field.ErrorList
+func validatePolicyRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
+	errs, verbs := policyRules(rules, namespaced)
+	return append(errs, verbs...)
+}
+
+// policyRules checks the rules of a role: each is about resources, or about paths, and paths are cluster-wide. That a rule
+// has verbs is declared in the API's types, and such checks come last, so what they find is apart.
+func policyRules(rules []rbacv1.PolicyRule, namespaced bool) (errs, verbs field.ErrorList) {
 	for i, rule := range rules {
 		at := field.NewPath("rules").Index(i)
 		if len(rule.Verbs) == 0 {
@@ -50,5 +54,5 @@ func validatePolicyRules(rules []rbacv1.PolicyRule, namespaced bool) (errs field
 			errs = append(errs, field.Required(at.Child("resources"), "resource rules must supply at least one resource"))
 		}
 	}
-	return append(errs, verbs...)
+	return errs, verbs
 }

@@ -22,7 +22,11 @@ func runtimeClass() *Kind {
 		NewList:  func() runtime.Object { return &nodev1.RuntimeClassList{} },
 		Validate: validateRuntimeClass,
 		ValidateUpdate: func(c, old *nodev1.RuntimeClass) field.ErrorList {
-			return append(declaredImmutable(c.Handler, old.Handler, field.NewPath("handler")), validateRuntimeClass(c)...)
+			errs, immutable := validateRuntimeClass(c), declaredImmutable(c.Handler, old.Handler, field.NewPath("handler"))
+			if c.Handler == "" {
+				return append(immutable, errs...)
+			}
+			return append(errs, immutable...)
 		},
 		Warnings: func(c, _ *nodev1.RuntimeClass) []string { return runtimeClassWarnings(c) },
 		Columns:  []metav1.TableColumnDefinition{nameColumn(), column("Handler", "string", ""), ageColumn()},
