@@ -23,7 +23,7 @@ type message struct {
 	Entries    []*entry        `json:"entries,omitempty"`
 	Steps      []*loop.Record  `json:"steps,omitempty"`
 	Components []component     `json:"components,omitempty"`
-	Traffic    []network.Count `json:"traffic,omitempty"`
+	Traffic    []network.Count `json:"traffic,omitzero"`
 	Gone       bool            `json:"gone,omitempty"` // what followed is not kept any more: begin anew
 }
 
@@ -167,7 +167,11 @@ func (f *feed) components(ctx context.Context) {
 	var carried []network.Count
 	for {
 		if f.server.config.Traffic != nil {
-			if now := f.server.config.Traffic(); !slices.Equal(now, carried) {
+			// The first message tells what went before, also when that is nothing: what comes then is new.
+			if now := f.server.config.Traffic(); carried == nil || !slices.Equal(now, carried) {
+				if now == nil {
+					now = []network.Count{}
+				}
 				if !f.send(ctx, message{Traffic: now}) {
 					return
 				}

@@ -60,9 +60,9 @@ const recent = 5000
 export function carry(ways) {
   const { traffic } = world
   const key = way => JSON.stringify([way.ns, way.ingress, way.host, way.path, way.service, way.pod])
-  const before = new Map(traffic.ways.map(way => [key(way), way]))
+  const before = new Map(traffic.ways?.map(way => [key(way), way]))
   const time = performance.now()
-  if (traffic.ways.length) traffic.moments.push({ time, ways: ways.map(way => newer(way, before.get(key(way)))).filter(way => way.all > 0) })
+  if (traffic.ways) traffic.moments.push({ time, ways: ways.map(way => newer(way, before.get(key(way)))).filter(way => way.all > 0) })
   traffic.moments = traffic.moments.filter(moment => time - moment.time < recent)
   traffic.ways = ways
 }
@@ -75,7 +75,7 @@ const newer = (way, before = {}) => ({ ...way, ...Object.fromEntries(['all', 'fa
 export function carried(asked) {
   const { ways, moments } = world.traffic, now = performance.now()
   const sum = { all: 0, failed: 0, rate: 0, failing: 0, latency: 0 }
-  for (const way of ways) if (asked(way)) { sum.all += way.all; sum.failed += way.failed || 0 }
+  for (const way of ways || []) if (asked(way)) { sum.all += way.all; sum.failed += way.failed || 0 }
   for (const moment of moments) if (now - moment.time < recent) for (const way of moment.ways) {
     if (!asked(way)) continue
     sum.rate += way.all * 1000 / recent
@@ -112,7 +112,7 @@ export const world = {
   logAfter: 0,
   steps: new Map(), // what the components did, by id
   components: new Map(), // how they are, by name
-  traffic: { ways: [], moments: [] }, // what the network has carried since the start, and what was new in the last moments
+  traffic: { ways: null, moments: [] }, // what the network has carried since the start, and what was new in the last moments
   connected: false,
   quiet: localStorage.getItem('kubette.all') !== 'yes', // without the changes that tell little: see noise
   get view() { return this.past || this.live },
