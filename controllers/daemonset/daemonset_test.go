@@ -109,7 +109,7 @@ func TestOnePodPerNode(t *testing.T) {
 		if len(pod.Spec.Tolerations) != 6 && len(pod.Spec.Tolerations) != 8 {
 			t.Errorf("tolerations are %v", pod.Spec.Tolerations)
 		}
-		if pod.Labels["controller-revision-hash"] == "" || pod.Labels["pod-template-generation"] != "" {
+		if pod.Labels["controller-revision-hash"] == "" || pod.Labels["pod-template-generation"] != "1" {
 			t.Errorf("labels are %v", pod.Labels)
 		}
 		playAll(c)

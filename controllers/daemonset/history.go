@@ -18,6 +18,9 @@ import (
 
 const hashLabel = appsv1.DefaultDaemonSetUniqueLabelKey
 
+// generationLabel counted the templates before there were revisions. Kubernetes still writes it; nothing reads it.
+const generationLabel = "pod-template-generation"
+
 // history finds the revision of the set's template, or makes it, and so the hash that its pods bear.
 func (p *placement) history(ctx context.Context, selector labels.Selector) error {
 	past, err := revisions.Of(ctx, p.Client, p.revisions, p.set, selector)

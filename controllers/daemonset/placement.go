@@ -158,6 +158,9 @@ func (p *placement) act(ctx context.Context, missing []string, surplus []*corev1
 	created, createErr := controllers.SlowStart(len(missing), func(i int) error {
 		pod := controllers.PodFromTemplate(&p.set.Spec.Template, p.set)
 		pod.Labels = withHash(pod.Labels, p.hash)
+		if generation, ok := p.set.Annotations[appsv1.DeprecatedTemplateGeneration]; ok {
+			pod.Labels[generationLabel] = generation
+		}
 		pin(&pod.Spec, missing[i])
 		tolerate(&pod.Spec)
 		_, err := p.CreatePod(ctx, p.set, pod)

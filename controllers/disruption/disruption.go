@@ -201,16 +201,13 @@ func (c *Controller) write(ctx context.Context, budget *policyv1.PodDisruptionBu
 	return c.update(ctx, budget, changed)
 }
 
-// failSafe allows no disruption while it is not known how many there may be.
+// failSafe allows no disruption while it is not known how many there may be, which only another change can tell.
 func (c *Controller) failSafe(ctx context.Context, budget *policyv1.PodDisruptionBudget, cause error) error {
 	changed := budget.DeepCopy()
 	changed.Status.DisruptionsAllowed = 0
 	meta.SetStatusCondition(&changed.Status.Conditions, metav1.Condition{Type: policyv1.DisruptionAllowedCondition, Status: metav1.ConditionFalse,
-		Reason: policyv1.SyncFailedReason, Message: cause.Error(), ObservedGeneration: budget.Generation})
-	if err := c.update(ctx, budget, changed); err != nil {
-		return err
-	}
-	return cause
+		Reason: policyv1.SyncFailedReason, Message: cause.Error(), ObservedGeneration: budget.Status.ObservedGeneration})
+	return c.update(ctx, budget, changed)
 }
 
 func (c *Controller) update(ctx context.Context, budget, changed *policyv1.PodDisruptionBudget) error {

@@ -3,6 +3,7 @@ package disruption_test
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -59,4 +60,29 @@ func TestBudget(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The pods of a DaemonSet have no number to compare with. It is said when something changes, not again and again.
+func TestOwnerWithoutScale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := controllertest.Start(t, func(base controllers.Base) []controllers.Controller {
+			return []controllers.Controller{disruption.New(base)}
+		})
+		template := controllertest.Template("log", "log:1")
+		controllertest.Create(c, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "log", Namespace: "default", Labels: template.Labels,
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "log", UID: "1", Controller: ptr.To(true)}}}, Spec: template.Spec})
+		controllertest.Create(c, &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Name: "log", Namespace: "default"}, Spec: policyv1.PodDisruptionBudgetSpec{
+			MaxUnavailable: ptr.To(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: template.Labels}}})
+		c.Pass(time.Hour)
+		const message = "daemonsets.apps does not implement the scale subresource"
+		condition := controllertest.Get[*policyv1.PodDisruptionBudget](c, "default", "log").Status.Conditions[0]
+		if condition.Reason != "SyncFailed" || condition.Message != message {
+			t.Errorf("condition is %+v", condition)
+		}
+		for _, event := range controllertest.List[*corev1.Event](c, "default") {
+			if event.Message != "Failed to calculate the number of expected pods: "+message || event.Count > 3 { // one for each: pod, budget, its status
+				t.Errorf("%d times %s", event.Count, event.Message)
+			}
+		}
+	})
 }

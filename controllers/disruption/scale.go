@@ -5,8 +5,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -54,9 +56,15 @@ func (c *Controller) scale(pod *corev1.Pod, owner *metav1.OwnerReference) (types
 			return rc.UID, ptr.Deref(rc.Spec.Replicas, 1), nil
 		}
 	default:
-		return "", 0, fmt.Errorf("%s.%s does not implement the scale subresource", owner.Kind, owner.APIVersion)
+		return "", 0, fmt.Errorf("%s does not implement the scale subresource", plural(owner))
 	}
 	return owner.UID, 0, nil // gone: it wants none
+}
+
+// plural is the resource of an owner, such as daemonsets.apps.
+func plural(owner *metav1.OwnerReference) schema.GroupResource {
+	resource, _ := meta.UnsafeGuessKindToResource(schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind))
+	return resource.GroupResource()
 }
 
 // watchScales looks at budgets again when an owner is scaled.

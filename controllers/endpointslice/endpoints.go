@@ -111,7 +111,7 @@ func addressesOf(pod *corev1.Pod, family discoveryv1.AddressType) []string {
 }
 
 func portsOf(service *corev1.Service, pod *corev1.Pod) []discoveryv1.EndpointPort {
-	ports := []discoveryv1.EndpointPort{}
+	var ports []discoveryv1.EndpointPort
 	for i := range service.Spec.Ports {
 		port := &service.Spec.Ports[i]
 		number, ok := controllers.TargetPort(pod, port)

@@ -256,7 +256,7 @@ func (s Slices) keepPlaceholders(owner Owner, groups []Group, todo *change, kept
 			todo.remove = slices.Delete(todo.remove, at, at+1)
 			continue
 		}
-		todo.create = append(todo.create, s.empty(owner, Group{Family: group.Family, Ports: []discoveryv1.EndpointPort{}}))
+		todo.create = append(todo.create, s.empty(owner, Group{Family: group.Family}))
 	}
 }
 

@@ -268,7 +268,34 @@ func TestSuccessPolicy(t *testing.T) {
 		if left := active(c); len(left) != 0 {
 			t.Errorf("%d pods run on", len(left))
 		}
+		if status := get(c).Status; status.Succeeded != 1 || status.Failed != 0 {
+			t.Errorf("%d succeeded and %d failed: what is cut short by success has not failed", status.Succeeded, status.Failed)
+		}
 	})
+}
+
+// Pods that a Job can do without, because it is suspended or wants fewer, have not failed.
+func TestPodsThatAreNotWantedAnyMore(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*batchv1.JobSpec)
+		left   int
+	}{
+		"suspended":        {func(s *batchv1.JobSpec) { s.Suspend = ptr.To(true) }, 0},
+		"less parallelism": {func(s *batchv1.JobSpec) { s.Parallelism = ptr.To(int32(1)) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := start(t)
+				create(c, func(s *batchv1.JobSpec) { s.Parallelism = ptr.To(int32(3)) })
+				controllertest.Change(c, "default", "sum", func(j *batchv1.Job) { test.change(&j.Spec) })
+				c.Pass(time.Minute)
+				status := get(c).Status
+				if n := len(active(c)); n != test.left || int(status.Active) != test.left || status.Failed != 0 {
+					t.Errorf("%d pods run, the status has %d active and %d failed", n, status.Active, status.Failed)
+				}
+			})
+		})
+	}
 }
 
 func TestSuspendAndResume(t *testing.T) {

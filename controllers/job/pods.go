@@ -23,12 +23,12 @@ const burst = 500
 func (r *run) manage(ctx context.Context) error {
 	if r.suspended() {
 		loop.Say(ctx, "Suspended")
-		return r.delete(ctx, r.active)
+		return r.dismiss(ctx, r.active)
 	}
 	wanted := r.wanted()
 	if surplus := r.surplus(wanted); len(surplus) > 0 {
 		loop.Say(ctx, "TooManyPods", "delete", len(surplus))
-		return r.delete(ctx, surplus)
+		return r.dismiss(ctx, surplus)
 	}
 	missing := wanted - len(r.active)
 	if r.replaceOnlyFailed() {
@@ -67,6 +67,23 @@ func (r *run) surplus(wanted int) []*corev1.Pod {
 		chosen = append(chosen, rest[:over]...)
 	}
 	return chosen[:min(len(chosen), burst)]
+}
+
+// dismiss deletes pods that the Job can do without. They are let go first, so that they do not count as failed.
+func (r *run) dismiss(ctx context.Context, pods []*corev1.Pod) error {
+	err := controllers.Parallel(len(pods), func(i int) error {
+		if !hasFinalizer(pods[i]) {
+			return nil
+		}
+		return r.release(ctx, pods[i])
+	})
+	if err != nil {
+		return err
+	}
+	for _, pod := range pods {
+		r.counted[pod.UID] = struct{}{}
+	}
+	return r.delete(ctx, pods)
 }
 
 func (r *run) delete(ctx context.Context, pods []*corev1.Pod) error {

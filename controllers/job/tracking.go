@@ -70,6 +70,8 @@ func (r *run) track(ctx context.Context) error {
 			if !r.indexed() {
 				uncounted.Succeeded = append(uncounted.Succeeded, pod.UID)
 			}
+		case r.verdict != nil && r.verdict.success && controllers.IsActive(pod):
+			// What is cut short by success has not failed.
 		case r.isFailed(pod), finish && !controllers.IsActive(pod):
 			if action, _ := r.policyOf(pod); action != batchv1.PodFailurePolicyActionIgnore {
 				uncounted.Failed = append(uncounted.Failed, pod.UID)
