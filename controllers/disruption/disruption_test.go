@@ -71,18 +71,28 @@ func TestOwnerWithoutScale(t *testing.T) {
 		template := controllertest.Template("log", "log:1")
 		controllertest.Create(c, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "log", Namespace: "default", Labels: template.Labels,
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "log", UID: "1", Controller: ptr.To(true)}}}, Spec: template.Spec})
+		c.Settle()
 		controllertest.Create(c, &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Name: "log", Namespace: "default"}, Spec: policyv1.PodDisruptionBudgetSpec{
 			MaxUnavailable: ptr.To(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: template.Labels}}})
-		c.Pass(time.Hour)
+		c.Pass(time.Minute)
+		said := func() (times int32) {
+			for _, event := range controllertest.List[*corev1.Event](c, "default") {
+				times += event.Count
+			}
+			return times
+		}
+		before := said()
+		c.Pass(30 * time.Minute) // events are kept for an hour
 		const message = "daemonsets.apps does not implement the scale subresource"
 		condition := controllertest.Get[*policyv1.PodDisruptionBudget](c, "default", "log").Status.Conditions[0]
 		if condition.Reason != "SyncFailed" || condition.Message != message {
 			t.Errorf("condition is %+v", condition)
 		}
-		for _, event := range controllertest.List[*corev1.Event](c, "default") {
-			if event.Message != "Failed to calculate the number of expected pods: "+message || event.Count > 3 { // one for each: pod, budget, its status
-				t.Errorf("%d times %s", event.Count, event.Message)
-			}
+		if got, want := c.Events("PodDisruptionBudget", "log"), []string{"CalculateExpectedPodCountFailed: Failed to calculate the number of expected pods: " + message}; !cmp.Equal(got, want) {
+			t.Errorf("events are %v", got)
+		}
+		if after := said(); after != before {
+			t.Errorf("it is said %d times, then %d times", before, after)
 		}
 	})
 }
