@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -176,6 +177,39 @@ func TestTrafficMovesOnlyWhereItIsWanted(t *testing.T) {
 	b.do(chromedp.Evaluate(`location.hash = "#/network?rev=" + document.documentElement.dataset.rev`, nil))
 	b.until(`document.documentElement.dataset.live === "false" && document.getElementById("dots").dataset.dots === "0"`)
 	b.check("dots")
+}
+
+// Two revisions, compared on any page: set and ended by a key, kept in the address, told in words.
+func TestTwoRevisionsAreCompared(t *testing.T) {
+	c := startCluster(t, 1)
+	c.deploy("old", 1)
+	b := openTab(t, c, "")
+	b.ready(1)
+	gone := b.pod()
+	b.press("=")
+	b.until(`location.hash.includes("from=") && document.getElementById("difference").textContent.includes("0 added")`)
+	if err := client.Of[*appsv1.Deployment](c.AdminClient()).Delete(t.Context(), "default", "old", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.deploy("web", 2)
+	b.until(`document.querySelectorAll("#map .pod.ready[data-diff='+'][aria-description=added]").length === 2 && document.querySelectorAll("#map .pod").length === 2`)
+	b.until(`[...document.querySelectorAll("#difference .removed s")].some(e => e.textContent.includes("` + strings.Split(gone, "/")[2] + `"))`)
+	link := value[string](b, `location.hash + "&rev=" + document.documentElement.dataset.rev`)
+	b.picture("compared")
+	for _, page := range []string{"workloads", "list/pods", "network", "rollout/default/web"} {
+		b.visit("#/" + page + link[strings.Index(link, "?"):])
+		b.until(`document.querySelector("#difference .added")?.textContent.trim().startsWith("+ ") === true`)
+		if page != "network" {
+			b.until(`document.querySelector("#main [data-diff='+']") !== null`)
+		}
+		b.picture("compared-" + strings.ReplaceAll(page, "/", "-"))
+	}
+	b.do(chromedp.Click(`[data-act=language][data-arg=fr]`, chromedp.ByQuery))
+	b.until(`document.getElementById("difference").textContent.includes("ajouté")`)
+	b.do(chromedp.Focus("#main", chromedp.ByID))
+	b.press("=")
+	b.until(`!location.hash.includes("from=") && document.getElementById("difference").childNodes.length === 0 && document.querySelector("[data-diff]") === null`)
+	b.check("compared")
 }
 
 // What a component noted in its steps is told in words, in the language of the page.

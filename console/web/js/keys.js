@@ -10,7 +10,7 @@ let shell
 export function keys(to) {
   if (to) { shell = to; document.addEventListener('keydown', pressed); return }
   return [['?', 'help'], ['/', 'find'], [':', 'command'], ['g c', 'cluster'], ['g l', 'list'], ['g n', 'network'], ['g m', 'machine'],
-    ['g a', 'apply'], ['g w', 'why'], ['g r', 'rollout'], ['space', 'play'], [', .', 'step'], ['n', 'next'], ['[ ]', 'history'], ['y', 'yaml'], ['Enter', 'enter'], ['Esc', 'esc']]
+    ['g a', 'apply'], ['g w', 'why'], ['g r', 'rollout'], ['space', 'play'], [', .', 'step'], ['n', 'next'], ['=', 'compare'], ['[ ]', 'history'], ['y', 'yaml'], ['Enter', 'enter'], ['Esc', 'esc']]
     .map(([key, name]) => [key, t('key.' + name)])
 }
 
@@ -30,7 +30,7 @@ function pressed(event) {
   const run = {
     '?': shell.help, '/': () => $('find').focus(), ':': ask, g: () => { prefix = true },
     ',': () => shell.step(-1), '.': () => shell.step(1), n: () => shell.step(1, true),
-    '[': () => history.back(), ']': () => history.forward(), y: () => open('yaml'), d: () => open('history'),
+    '[': () => history.back(), ']': () => history.forward(), y: () => open('yaml'), d: () => open('history'), '=': () => shell.set({ from: shell.param('from') ? '' : document.documentElement.dataset.rev }, false),
     ' ': at.matches('button, a, summary, [role=slider], [role=listbox]') && at.matches('button, a, summary') ? null : play,
   }[key]
   if (!run) return

@@ -48,6 +48,7 @@ function frame() {
   if (page && pageName === where().page) page.update(shown)
   inspector.update(shown)
   timeline.update(what)
+  if (param('from') || $('difference').firstChild) import('./difference.js').then(({ compare }) => compare())
   document.documentElement.dataset.rev = world.view.rev
   document.documentElement.dataset.live = live
 }
@@ -61,6 +62,7 @@ function shell() {
       h('span', { class: 'icon', 'aria-hidden': 'true' }, icon), h('span', { class: 'label' }, t('page.' + name)))))))
   $('nav').setAttribute('aria-label', t('pages'))
   $('timeline').setAttribute('aria-label', t('timeline'))
+  $('difference').setAttribute('aria-label', t('diff.list'))
   render($('banner'), revision() ? [h('strong', {}, t('past.title', { rev: revision() })), ' ' + t('past.text') + ' ',
     h('button', { 'data-act': 'live', class: 'small' }, t('past.back'))] : null)
 }
@@ -134,6 +136,8 @@ onMove((now, before) => {
 
 const onlyRevision = (now, before) => JSON.stringify({ ...now, params: { ...now.params, rev: 0 } }) === JSON.stringify({ ...before, params: { ...before.params, rev: 0 } })
 
+act('from', rev => { set({ from: rev }, false); $('main').focus({ preventScroll: true }) })
+act('from.end', () => set({ from: '' }, false))
 act('live', () => set({ rev: '' }))
 act('namespace', (_, element) => set({ ns: element.value }))
 act('find', (_, element) => set({ q: element.value }))

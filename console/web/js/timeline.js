@@ -216,6 +216,7 @@ function line() {
       h('a', { href: '#', 'data-act': 'select', 'data-arg': entry.id }, sentence(entry)),
       entry.verb && !entry.created && !entry.deleted ? h('span', { class: 'dim' }, ' (' + entry.verb + ')') : null,
       because(entry) ? h('span', { class: 'dim' }, ' ← ' + because(entry)) : null) : h('p', { class: 'what dim' }, t('timeline.empty')),
+    entry ? h('button', { class: 'small', 'data-act': 'from', 'data-arg': world.view.rev, title: t('diff.do') + ' (=)' }, '± ' + t('diff.short')) : null,
     h('label', { class: 'check' }, h('input', { type: 'checkbox', 'data-change': 'tl.all', checked: !world.quiet }), t('timeline.all')))
 }
 

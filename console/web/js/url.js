@@ -1,5 +1,5 @@
 // The state of the console is in its address, so that it can be kept, shared and gone back to:
-// #/PAGE/ARGUMENT…?ns=&sel=&q=&rev=. Without rev it is live.
+// #/PAGE/ARGUMENT…?ns=&sel=&q=&rev=&from=. Without rev it is live.
 
 const listeners = []
 let current = parse()
@@ -20,7 +20,7 @@ export function onMove(listener) { listeners.push(listener) }
 
 // address is that of a page; what is chosen (namespace, revision, language) goes with it.
 export function address(page, args = [], params = {}) {
-  const kept = { ns: current.params.ns, rev: current.params.rev, ...params }
+  const kept = { ns: current.params.ns, rev: current.params.rev, from: current.params.from, ...params }
   const query = new URLSearchParams()
   for (const name in kept) if (kept[name]) query.set(name, kept[name])
   const text = query.toString().replaceAll('%2F', '/')
