@@ -93,7 +93,7 @@ func TestAWriteRefusedForAnOldCopyIsTriedAgainAndNoFailure(t *testing.T) {
 		if says, _ := first.Notes[0].Args["error"].(string); !strings.HasPrefix(says, "mark pod a: ") {
 			t.Errorf("it notes %q", says)
 		}
-		if cause := records[1].Cause; cause != "retry of "+first.ID {
+		if cause := records[1].Cause; cause != first.Cause {
 			t.Errorf("the cause of the second is %q", cause)
 		}
 	})
