@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -154,6 +155,9 @@ func (s *State) Kubeconfig() string { return filepath.Join(s.Dir, kubeconfigFile
 // ErrRunning: another process runs a cluster of that name.
 var ErrRunning = errors.New("it is running already")
 
+// lockPatience is how long a process that was just killed may go on holding its lock while the system clears it away.
+const lockPatience = 200 * time.Millisecond
+
 // Lock makes this process the only one to run, or to remove, the cluster. The lock goes with the process, whatever ends
 // it. It returns ErrRunning when another process has it.
 func (s *State) Lock() (unlock func(), err error) {
@@ -161,8 +165,10 @@ func (s *State) Lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("make the folder of cluster %s: %w", s.Name, err)
 	}
 	lock := flock.New(filepath.Join(s.Dir, lockFile))
-	locked, err := lock.TryLock()
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	locked, err := lock.TryLockContext(ctx, lockPatience/20)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("lock cluster %s: %w", s.Name, err)
 	}
 	if !locked {

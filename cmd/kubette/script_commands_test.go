@@ -165,7 +165,8 @@ func running(pid int) bool {
 		return err == nil && process.Signal(syscall.Signal(0)) == nil
 	}
 	after := state[bytes.LastIndexByte(state, ')')+1:]
-	return !bytes.HasPrefix(after, []byte(" Z"))
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // as long as there is another, files and locks are held
+	return !bytes.HasPrefix(after, []byte(" Z")) || len(threads) > 1
 }
 
 // scriptOccupy takes a port, until the script ends.

@@ -10,6 +10,7 @@ import { ask, query, watched, idOf, rowOf } from './api.js'
 export const signs = { added: '+', changed: '±', removed: '−' }
 const quiet = new Set(['events']) // they come with everything
 const shownAtMost = 40
+const livePause = 500 // milliseconds between two answers, for a busy cluster writes all the time
 
 let of = '', problem = ''
 let marks = new Map() // by id: added, changed or removed
@@ -33,9 +34,8 @@ export async function compare() {
     problem = ''
   } catch (error) { marks = new Map(); problem = error.message }
   of = now
-  asking = false
   show()
-  if (again) { again = false; compare() }
+  setTimeout(() => { asking = false; if (again) { again = false; compare() } }, revision() ? 0 : livePause)
 }
 
 const key = entry => idOf(entry.resource, entry.ns, entry.name)
