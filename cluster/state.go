@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,14 +160,21 @@ const lockPatience = 200 * time.Millisecond
 // Lock makes this process the only one to run, or to remove, the cluster. The lock goes with the process, whatever ends
 // it. It returns ErrRunning when another process has it.
 func (s *State) Lock() (unlock func(), err error) {
+	for begun := time.Now(); ; time.Sleep(lockPatience / 20) {
+		unlock, err := s.tryLock()
+		if !errors.Is(err, ErrRunning) || time.Since(begun) > lockPatience {
+			return unlock, err
+		}
+	}
+}
+
+func (s *State) tryLock() (unlock func(), err error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of cluster %s: %w", s.Name, err)
 	}
 	lock := flock.New(filepath.Join(s.Dir, lockFile))
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-	defer cancel()
-	locked, err := lock.TryLockContext(ctx, lockPatience/20)
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	locked, err := lock.TryLock()
+	if err != nil {
 		return nil, fmt.Errorf("lock cluster %s: %w", s.Name, err)
 	}
 	if !locked {
