@@ -74,8 +74,10 @@ func shellJourney(b *tab) {
 	b.types("sleep 600\r")
 	b.until(`document.getElementById("terminal").textContent.includes("sleep 600")`)
 	b.control("c")
+	b.until(`/\^C[^]*[$#]$/.test(document.getElementById("terminal").textContent.trimEnd())`)
 	b.types("echo still-$((1+1))\r")
-	b.until(`document.getElementById("terminal").textContent.includes("\nstill-2\n")`)
+	// What the shell writes while it is left would come after the end of the connection.
+	b.until(`/\nstill-2\n[^]*[$#]$/.test(document.getElementById("terminal").textContent.trimEnd())`)
 	b.do(chromedp.Click(`[data-act="shell.stop"]`, chromedp.ByQuery))
 	b.until(`document.querySelector('[data-act="shell.start"]') !== null`)
 	b.picture("shell")
