@@ -16,10 +16,8 @@ import (
 // Messages that are no plugin's.
 const (
 	noNodes = "no nodes available to schedule pods"
-	// nothingFreed is what kube-scheduler's plugin for resource claims adds to every refusal: it tried to give back claims
-	// that are not in use. kubette has no such claims, but the same sentence.
-	nothingFreed = "no new claims to deallocate"
-	// notFound is what the same plugin says when a pod was refused before any node was looked at.
+	// notFound is what kube-scheduler's plugin for resource claims says when a pod was refused before any node was looked
+	// at. kubette has no such claims, but the same words.
 	notFound = "not found"
 )
 
@@ -298,9 +296,7 @@ func (s *Scheduler) refused(ctx context.Context, t *trial, none *unfit) {
 		message += " " + notFound
 	default:
 		t.record.preemption, nominate = s.preempt(ctx, t)
-		if t.record.preemption.Node == "" {
-			message += " " + nothingFreed + ", preemption: " + t.record.preemption.Message
-		}
+		message += " " + t.record.preemption.words()
 	}
 	loop.Say(ctx, "Unschedulable", "message", message, "refusedBy", none.refusedBy)
 	t.record.outcome, t.record.message = OutcomeUnschedulable, message

@@ -93,6 +93,14 @@ func (s *Scheduler) preempt(ctx context.Context, t *trial) (*Preemption, *string
 	return result, &result.Node
 }
 
+// words say in a refusal what came of the search for pods to evict.
+func (p *Preemption) words() string {
+	if p.Node == "" {
+		return "preemption: " + p.Message
+	}
+	return fmt.Sprintf("preemption: found a potential placement for pod on node %s, preempting %d victims", p.Node, len(p.Victims))
+}
+
 // mayNotPreempt says why a pod evicts nobody.
 func (s *Scheduler) mayNotPreempt(t *trial) string {
 	pod := t.cycle.Pod
@@ -233,8 +241,10 @@ func splitByBudget(pods []*framework.Pod, budgets []*policyv1.PodDisruptionBudge
 			if _, counted := budget.Status.DisruptedPods[pod.Name]; counted {
 				continue
 			}
-			allowed[i]--
-			violates = violates || allowed[i] < 0
+			if allowed[i]--; allowed[i] < 0 {
+				violates = true // and takes nothing from the budgets that follow, as in Kubernetes
+				break
+			}
 		}
 		if violates {
 			protected = append(protected, pod)

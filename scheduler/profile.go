@@ -24,15 +24,17 @@ type weightedScorer struct {
 func defaultProfile(siblings func(*corev1.Pod) labels.Selector, volumes *plugins.Volumes, strategy plugins.Strategy) profile {
 	taints, affinity := plugins.TaintToleration{}, plugins.NodeAffinity{}
 	fit := plugins.NodeResourcesFit{Strategy: strategy}
+	binding := plugins.VolumeBinding{Volumes: volumes}
 	spread, near := plugins.PodTopologySpread{Siblings: siblings}, plugins.InterPodAffinity{}
 	return profile{
 		gates: []framework.Gate{plugins.SchedulingGates{}},
 		filters: []framework.Filter{
-			plugins.NodeUnschedulable{}, plugins.NodeName{}, taints, affinity, plugins.NodePorts{}, fit,
-			plugins.VolumeRestrictions{Volumes: volumes}, plugins.VolumeBinding{Volumes: volumes}, spread, near,
+			plugins.NodeName{}, plugins.NodeUnschedulable{}, taints, affinity, plugins.NodePorts{}, fit,
+			plugins.VolumeRestrictions{Volumes: volumes}, binding,
+			plugins.VolumeZone{Volumes: volumes}, spread, near,
 		},
 		scorers: []weightedScorer{
-			{taints, 3}, {affinity, 2}, {fit, 1}, {spread, 2}, {near, 2},
+			{taints, 3}, {affinity, 2}, {fit, 1}, {binding, 1}, {spread, 2}, {near, 2},
 			{plugins.NodeResourcesBalancedAllocation{}, 1}, {plugins.ImageLocality{}, 1},
 		},
 	}

@@ -52,21 +52,21 @@ func TestMessages(t *testing.T) {
 		want   string
 	}{
 		"too little left": {full, makePod("web", "2"), "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. " +
-			"no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."},
+			"preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."},
 		"too big for any node": {nil, makePod("web", "5"), "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. " +
-			"no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."},
+			"preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."},
 		"two things too little": {nil, makePod("web", "5", func(p *corev1.Pod) {
 			p.Spec.Containers[0].Resources.Requests[corev1.ResourceMemory] = resource.MustParse("9Gi")
 		}), "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu, 2 Insufficient memory. " +
-			"no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."},
+			"preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."},
 		"no such label": {nil, makePod("web", "", func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "ssd"} }),
 			"0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node affinity/selector. " +
-				"no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."},
+				"preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."},
 		"a node by name": {full, makePod("web", "2", func(p *corev1.Pod) {
 			p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
 				NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{"worker-1"}}}}},
 			}}}
-		}), "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity]. no new claims to deallocate, " +
+		}), "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity]. " +
 			"preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."},
 		"a claim that is not there": {nil, makePod("web", "", func(p *corev1.Pod) {
 			p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
@@ -75,7 +75,7 @@ func TestMessages(t *testing.T) {
 			never := corev1.PreemptNever
 			p.Spec.PreemptionPolicy = &never
 		}), "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. " +
-			"no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never."},
+			"preemption: not eligible due to preemptionPolicy=Never."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, three(), func(c *cluster) {
@@ -145,7 +145,7 @@ func TestCordon(t *testing.T) {
 	inBubble(t, three()[1:2], func(c *cluster) {
 		c.updateNode("worker-1", func(n *corev1.Node) { n.Spec.Unschedulable = true })
 		c.create(makePod("web", ""))
-		c.wantReason("web", "0/1 nodes are available: 1 node(s) were unschedulable. no new claims to deallocate, "+
+		c.wantReason("web", "0/1 nodes are available: 1 node(s) were unschedulable. "+
 			"preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.")
 		c.updateNode("worker-1", func(n *corev1.Node) { n.Spec.Unschedulable = false })
 		c.wantNode("web", "worker-1")
@@ -207,7 +207,7 @@ func TestPreemption(t *testing.T) {
 		if web.Status.NominatedNodeName != "worker-2" {
 			c.t.Fatalf("nominated for %q; %+v", web.Status.NominatedNodeName, c.scheduler.Decisions("default", "web"))
 		}
-		c.wantReason("web", "0/2 nodes are available: 2 Insufficient cpu.")
+		c.wantReason("web", "0/2 nodes are available: 2 Insufficient cpu. preemption: found a potential placement for pod on node worker-2, preempting 1 victims")
 		c.wantEvent("cheap", "Preempted", "Preempted by pod "+string(web.UID)+" on node worker-2")
 		cheap := c.pod("cheap")
 		condition := cheap.Status.Conditions[len(cheap.Status.Conditions)-1]

@@ -158,7 +158,7 @@ func TestPodGoesWhereAVolumeIs(t *testing.T) {
 		c.wantNode("db", "worker-2")
 		c.create(makePod("second", "", using("more")))
 		c.wantReason("second", "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind. "+
-			"no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.")
+			"preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.")
 		available(c, volumeOn("disk-2", "local", "worker-1"))
 		if get[*corev1.PersistentVolume](c, "", "disk-2").Spec.ClaimRef == nil {
 			t.Error("a new volume did not wake the pod that waits for one")
@@ -176,8 +176,45 @@ func TestBoundVolumes(t *testing.T) {
 		bindClaim(c, "data", "disk")
 		c.wantNode("db", "worker-2")
 		c.create(makePod("elsewhere", "", using("data"), func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: "worker-1"} }))
-		c.wantReason("elsewhere", "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) had volume node affinity conflict. "+
-			"no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.")
+		c.wantReason("elsewhere", "0/2 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity, 1 node(s) didn't match Pod's node affinity/selector. "+
+			"preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.")
+	})
+}
+
+// A volume's label says in which zones it can be used; the pod follows, and is tried again when the label changes.
+func TestVolumeWithAZone(t *testing.T) {
+	nodes := three()[1:]
+	nodes[0].Labels[corev1.LabelTopologyZone], nodes[1].Labels[corev1.LabelTopologyZone] = "north", "south"
+	inBubble(t, nodes, func(c *cluster) {
+		give(c, class("standard", "example.com/disks", storagev1.VolumeBindingImmediate))
+		for name, zones := range map[string]string{"old": "east__south", "far": "west"} {
+			give(c, claim(name, "standard"))
+			pv := volumeOn("pv-"+name, "standard", "")
+			pv.Spec.NodeAffinity = nil
+			pv.Labels = map[string]string{corev1.LabelFailureDomainBetaZone: zones}
+			give(c, pv)
+			bindClaim(c, name, pv.Name)
+		}
+		c.create(makePod("db", "", using("old")))
+		c.wantNode("db", "worker-2")
+		c.create(makePod("lost", "", using("far")))
+		c.wantReason("lost", "0/2 nodes are available: 2 node(s) had no available volume zone. "+
+			"preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.")
+		edit(c, "", "pv-far", func(v *corev1.PersistentVolume) { v.Labels[corev1.LabelFailureDomainBetaZone] = "north" })
+		c.wantNode("lost", "worker-1")
+	})
+}
+
+// A claim whose volume is gone keeps its pod from being placed anywhere, until the volume is back.
+func TestVolumeThatIsGone(t *testing.T) {
+	inBubble(t, three()[1:], func(c *cluster) {
+		give(c, class("standard", "example.com/disks", storagev1.VolumeBindingImmediate))
+		give(c, claim("data", "standard"))
+		bindClaim(c, "data", "disk")
+		c.create(makePod("db", "", using("data")))
+		c.wantReason("db", `0/2 nodes are available: persistentvolume "disk" not found. not found`)
+		give(c, volumeOn("disk", "standard", "worker-2"))
+		c.wantNode("db", "worker-2")
 	})
 }
 
@@ -232,7 +269,7 @@ func TestAClaimForOnePodAtATime(t *testing.T) {
 			t.Fatal("the first pod, or one that does not share the claim, has no node")
 		}
 		c.wantNode("second", "")
-		c.wantEvent("second", "FailedScheduling", "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode. no new claims to deallocate, preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.")
+		c.wantEvent("second", "FailedScheduling", "0/2 nodes are available: 2 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.")
 		c.create(makePod("small", "1"))
 		c.delete("small") // helps nobody
 		if n := c.attempts("second"); n != 1 {

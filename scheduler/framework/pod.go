@@ -20,6 +20,9 @@ type Pod struct {
 	// Counted is what scores count it for: a container that asks for no cpu or memory counts for a little all the same,
 	// so that such pods do not all end up on one node.
 	Counted Resources
+	// Scored is what NodeResourcesFit's score counts the pod for while it has no node. kube-scheduler leaves out what is
+	// requested for the pod as a whole there, and only there.
+	Scored Resources
 	// Ports are those that it wants on the node itself.
 	Ports []Port
 
@@ -47,8 +50,11 @@ func NewPod(object *corev1.Pod) *Pod {
 	p := &Pod{Pod: object, Priority: schedulinghelpers.PodPriority(object)}
 	options := resources.PodResourcesOptions{UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true}
 	p.Requests = NewResources(resources.PodRequests(object, options))
-	options.NonMissingContainerRequests = assumedRequests
+	options.NonMissingContainerRequests = assumedFor(object, &p.Requests)
 	p.Counted = NewResources(resources.PodRequests(object, options))
+	p.Scored = NewResources(resources.PodRequests(object, resources.PodResourcesOptions{
+		SkipPodLevelResources: true, NonMissingContainerRequests: assumedRequests,
+	}))
 	p.Ports = hostPorts(&object.Spec)
 	if affinity := object.Spec.Affinity; affinity != nil {
 		if a := affinity.PodAffinity; a != nil {
@@ -61,6 +67,21 @@ func NewPod(object *corev1.Pod) *Pod {
 		}
 	}
 	return p
+}
+
+// assumedFor is what containers of a pod are taken to ask for at the least. Of a pod that asks for something as a whole,
+// only what it does not ask for is assumed.
+func assumedFor(pod *corev1.Pod, asked *Resources) corev1.ResourceList {
+	if !resources.IsPodLevelRequestsSet(pod) {
+		return assumedRequests
+	}
+	assumed := corev1.ResourceList{}
+	for name, quantity := range assumedRequests {
+		if asked.Of(name) == 0 {
+			assumed[name] = quantity
+		}
+	}
+	return assumed
 }
 
 // Key is the pod's namespace and name.

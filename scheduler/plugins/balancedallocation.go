@@ -6,8 +6,8 @@ import (
 	"kubette/scheduler/framework"
 )
 
-// NodeResourcesBalancedAllocation likes nodes whose cpu and memory would be used up evenly: a node with all its cpu taken
-// can make no use of the memory that it has left.
+// NodeResourcesBalancedAllocation likes nodes whose cpu and memory would be used up more evenly with the pod than
+// without: a node with all its cpu taken can make no use of the memory that it has left.
 type NodeResourcesBalancedAllocation struct{}
 
 // Name implements framework.Plugin.
@@ -23,16 +23,25 @@ func (NodeResourcesBalancedAllocation) PreScore(c *framework.Cycle, _ []*framewo
 
 type balanceScore struct{ pod *framework.Resources }
 
-// Score is 100 less the standard deviation of the fractions taken of cpu and memory, in percent.
+// Score is 75 if the pod changes nothing about a node's balance, more (up to 100) the better it makes it, and less (down
+// to 50) the worse.
 func (s *balanceScore) Score(node *framework.Node) int64 {
-	if node.Allocatable.MilliCPU == 0 || node.Allocatable.Memory == 0 {
+	with := balance(node, s.pod.MilliCPU, s.pod.Memory)
+	without := balance(node, 0, 0)
+	return framework.MaxScore/2 + (framework.MaxScore/2+with-without)/2
+}
+
+// balance is 100 less the standard deviation of the fractions taken of cpu and memory, in percent, with so much more.
+func balance(node *framework.Node, cpu, memory int64) int64 {
+	all, taken := &node.Allocatable, &node.Requested
+	if all.MilliCPU == 0 || all.Memory == 0 {
 		return framework.MaxScore // only one of them is there, or none: nothing can be out of balance
 	}
-	cpu := min(1, float64(node.Requested.MilliCPU+s.pod.MilliCPU)/float64(node.Allocatable.MilliCPU))
-	memory := min(1, float64(node.Requested.Memory+s.pod.Memory)/float64(node.Allocatable.Memory))
-	deviation := math.Abs((cpu - memory) / 2)
+	deviation := math.Abs((fraction(taken.MilliCPU+cpu, all.MilliCPU) - fraction(taken.Memory+memory, all.Memory)) / 2)
 	return int64((1 - deviation) * framework.MaxScore)
 }
+
+func fraction(taken, all int64) float64 { return min(1, float64(taken)/float64(all)) }
 
 // Normalize has nothing to do: the scores are percentages already.
 func (*balanceScore) Normalize([]int64) {}

@@ -90,7 +90,7 @@ func asksForSomething(r *framework.Resources) bool {
 
 // PreScore implements framework.Scorer.
 func (f NodeResourcesFit) PreScore(c *framework.Cycle, _ []*framework.Node) framework.Score {
-	return &fitScore{pod: &c.Pod.Counted, most: f.Strategy == MostAllocated}
+	return &fitScore{pod: &c.Pod.Scored, most: f.Strategy == MostAllocated}
 }
 
 type fitScore struct {

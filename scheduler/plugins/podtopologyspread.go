@@ -75,6 +75,15 @@ func (s *spread) counts(pod *framework.Pod, required *nodeaffinity.RequiredNodeA
 	return !s.honorsTaints || tolerates(pod.Spec.Tolerations, node.Node)
 }
 
+// matching returns how many pods a constraint counts on each node. An empty selector, which matches every pod elsewhere,
+// counts none here; so it is in Kubernetes, too.
+func (s *spread) matching(c *framework.Cycle) map[*framework.Node]int {
+	if s.selector.Empty() {
+		return nil
+	}
+	return c.Cluster.CountMatching(c.Pod.Namespace, s.selector)
+}
+
 func hasAllKeys(node *framework.Node, all []spread) bool {
 	for i := range all {
 		if _, ok := node.Labels[all[i].key]; !ok {
@@ -92,7 +101,7 @@ func (PodTopologySpread) PreFilter(c *framework.Cycle) (framework.Check, *framew
 	}
 	check := &spreadCheck{pod: c.Pod, all: all, required: nodeaffinity.GetRequiredNodeAffinity(c.Pod.Pod)}
 	for i := range all {
-		counts := c.Cluster.CountMatching(c.Pod.Namespace, all[i].selector)
+		counts := all[i].matching(c)
 		places := map[string]int64{}
 		for _, node := range c.Cluster.Nodes() {
 			if hasAllKeys(node, all) && all[i].counts(c.Pod, &check.required, node) {

@@ -40,7 +40,7 @@ func (p PodTopologySpread) PreScore(c *framework.Cycle, nodes []*framework.Node)
 		place := spreadPlaces{used: true}
 		size := score.rated(nodes)
 		if all[i].key == corev1.LabelHostname {
-			place.onNode = c.Cluster.CountMatching(c.Pod.Namespace, all[i].selector)
+			place.onNode = all[i].matching(c)
 		} else {
 			size, place.used = score.sizeOf(all[i].key, nodes)
 			place.counts = score.count(c, i, &required)
@@ -86,13 +86,13 @@ func (s *spreadScore) rated(nodes []*framework.Node) int {
 func (s *spreadScore) sizeOf(key string, nodes []*framework.Node) (int, bool) {
 	values := map[string]bool{}
 	last, labelled := "", false
-	for i, node := range nodes {
+	for _, node := range nodes {
 		if !s.rates(node) {
 			continue
 		}
 		value, ok := node.Labels[key]
 		labelled = labelled || ok
-		if i == 0 || value != last { // neighbours are often in one place
+		if len(values) == 0 || value != last { // neighbours are often in one place
 			values[value] = true
 			last = value
 		}
@@ -107,7 +107,7 @@ func (s *spreadScore) count(c *framework.Cycle, i int, required *nodeaffinity.Re
 		return c.Cluster.CountInPlaces(c.Pod.Namespace, constraint.selector, constraint.key) // every node counts
 	}
 	counts := map[string]int{}
-	for node, n := range c.Cluster.CountMatching(c.Pod.Namespace, constraint.selector) {
+	for node, n := range constraint.matching(c) {
 		if node.Node != nil && s.rates(node) && constraint.counts(c.Pod, required, node) {
 			counts[node.Labels[constraint.key]] += n
 		}

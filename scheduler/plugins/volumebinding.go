@@ -18,7 +18,7 @@ var unboundClaims = framework.RefuseForGood("pod has unbound immediate Persisten
 
 // The reasons why a node does not suit a pod's volumes.
 const (
-	volumeElsewhere = "node(s) had volume node affinity conflict"
+	volumeElsewhere = "node(s) didn't match PersistentVolume's node affinity"
 	noVolume        = "node(s) didn't find available persistent volumes to bind"
 	volumeGone      = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 )

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -9,7 +10,7 @@ import (
 	"kubette/scheduler/framework"
 )
 
-var claimInUse = framework.Refuse("node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode")
+var claimInUse = framework.Refuse("node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod")
 
 // VolumeRestrictions keeps a second pod away from a claim that only one pod at a time may use (the access mode
 // ReadWriteOncePod). The other may be on any node; if it is less important, it may be evicted. Kubernetes also keeps apart
@@ -26,9 +27,11 @@ func (p VolumeRestrictions) PreFilter(c *framework.Cycle) (framework.Check, *fra
 	check := &soleUse{namespace: c.Pod.Namespace, claims: map[string]bool{}}
 	for i := range c.Pod.Spec.Volumes {
 		if v := &c.Pod.Spec.Volumes[i]; v.PersistentVolumeClaim != nil {
-			// One that is not there is VolumeBinding's concern.
-			claim, err := p.Volumes.claimOf(c.Pod.Pod, v)
-			if err == nil && slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteOncePod) {
+			claim, ok := p.Volumes.claims.Get(c.Pod.Namespace, v.PersistentVolumeClaim.ClaimName)
+			if !ok {
+				return nil, framework.RefuseForGood(fmt.Sprintf("persistentvolumeclaim %q not found", v.PersistentVolumeClaim.ClaimName))
+			}
+			if slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteOncePod) {
 				check.claims[claim.Name] = true
 			}
 		}
