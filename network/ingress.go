@@ -41,7 +41,7 @@ type IngressConfig struct {
 	Pod DialPod
 	// Certificate makes a certificate for a host, for ingresses that name no secret; nil for none.
 	Certificate func(host string) (*tls.Certificate, error)
-	// HTTPSPort is where https is served, for redirections; 0 for nowhere.
+	// HTTPSPort is where https is served, for redirections; 0 when it is not served.
 	HTTPSPort int
 	// Addresses go into the status of every ingress that is served.
 	Addresses []string
