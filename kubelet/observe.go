@@ -97,7 +97,8 @@ func (s *session) observe(ctx context.Context, w *worker, _ *corev1.Pod) (*obser
 	return seen, nil
 }
 
-// refreshSandbox finds the pod's newest sandbox.
+// refreshSandbox finds the pod's newest sandbox. It runs beside the pod's operation: one that was made while the runtime
+// was asked about its predecessor stays.
 func (s *session) refreshSandbox(ctx context.Context, w *worker) error {
 	w.mu.Lock()
 	known := w.sandbox
@@ -123,8 +124,10 @@ func (s *session) refreshSandbox(ctx context.Context, w *worker) error {
 		}
 	}
 	w.mu.Lock()
-	w.sandbox = found
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	if w.sandbox == known {
+		w.sandbox = found
+	}
 	return nil
 }
 

@@ -50,7 +50,7 @@ func (s *session) sandboxFailed(ctx context.Context, w *worker, pod *corev1.Pod,
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.boxRetry.failed(time.Now())
-	w.stale = true
+	w.sandbox, w.stale = nil, true // one may have been made all the same: it is looked for among all
 	return false
 }
 

@@ -118,7 +118,7 @@ func told(pod *corev1.Pod) string {
 		return "gone"
 	}
 	text := string(pod.Status.Phase)
-	for _, c := range pod.Status.ContainerStatuses {
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		text += fmt.Sprintf(" %s: %d restarts, %v", c.Name, c.RestartCount, c.State)
 	}
 	return text
