@@ -3,6 +3,7 @@ package cronjob
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -29,6 +30,7 @@ type Controller struct {
 	controllers.Base
 	crons client.Informer[*batchv1.CronJob]
 	jobs  client.Informer[*batchv1.Job]
+	wrote controllers.Writes // by the CronJob's UID: statuses that the cache may not show yet
 	loop  *loop.Loop[string]
 }
 
@@ -47,10 +49,11 @@ func New(base controllers.Base) *Controller {
 		},
 		Update: func(old, cron *batchv1.CronJob) {
 			if old.ResourceVersion != cron.ResourceVersion {
-				c.loop.Add(controllers.Key(cron), controllers.Cause("cronjobs", cron, "changed"))
+				c.changed(old, cron)
 			}
 		},
 		Delete: func(cron *batchv1.CronJob) {
+			c.wrote.Forget(string(cron.UID))
 			c.loop.Add(controllers.Key(cron), controllers.Cause("cronjobs", cron, "deleted"))
 		},
 	})
@@ -62,9 +65,13 @@ func New(base controllers.Base) *Controller {
 	c.jobs.Handle(client.Handler[*batchv1.Job]{
 		Add: func(job *batchv1.Job) { tell(job, "added") },
 		Update: func(old, job *batchv1.Job) {
-			if ended(old) != ended(job) {
-				tell(job, "ended")
+			if old.ResourceVersion == job.ResourceVersion {
+				return
 			}
+			if before := metav1.GetControllerOfNoCopy(old); before != nil && !metav1.IsControlledBy(job, &metav1.ObjectMeta{UID: before.UID}) {
+				tell(old, "left")
+			}
+			tell(job, "changed")
 		},
 		Delete: func(job *batchv1.Job) { tell(job, "deleted") },
 	})
@@ -74,7 +81,20 @@ func New(base controllers.Base) *Controller {
 // Run works until the context ends.
 func (c *Controller) Run(ctx context.Context) { c.loop.Run(ctx) }
 
-// Reconcile notes which Jobs have ended, makes the one that is due, forgets old ones, and asks for the next time.
+// changed looks at a CronJob at once, except when its schedule or time zone is another: then only at the next time of that
+// schedule, so that a new schedule does not make up for runs that it would have had in the past.
+func (c *Controller) changed(old, cron *batchv1.CronJob) {
+	key, cause := controllers.Key(cron), controllers.Cause("cronjobs", cron, "changed")
+	if old.Spec.Schedule != cron.Spec.Schedule || !ptr.Equal(old.Spec.TimeZone, cron.Spec.TimeZone) {
+		if times, err := parse(cron); err == nil {
+			c.loop.AddAfter(key, times.next(cron, time.Now()), cause)
+			return
+		}
+	}
+	c.loop.Add(key, cause)
+}
+
+// Reconcile forgets old Jobs, notes which have ended, makes the one that is due, and asks for the next time.
 func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, error) {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil {
@@ -85,21 +105,25 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 		loop.Say(ctx, "Gone")
 		return 0, nil
 	}
-	r := &run{Controller: c, cron: shared.DeepCopy(), jobs: controllers.Owned(c.jobs, shared.UID)}
-	if err := r.follow(ctx); err != nil {
-		return 0, err
+	if controllers.Missing(&c.wrote, string(shared.UID), []*batchv1.CronJob{shared}) {
+		loop.Say(ctx, "WaitForCache")
+		return 0, nil // an older list of active jobs would miss one that this controller has deleted
 	}
-	again, runErr := time.Duration(0), error(nil)
-	if shared.DeletionTimestamp == nil {
+	r := &run{Controller: c, cron: shared.DeepCopy(), jobs: controllers.Owned(c.jobs, shared.UID)}
+	cleanErr := r.cleanUp(ctx)
+	again, runErr := time.Duration(0), r.follow(ctx)
+	if runErr == nil && shared.DeletionTimestamp == nil {
 		again, runErr = r.start(ctx)
 	}
-	if err := r.cleanUp(ctx); err != nil && runErr == nil {
-		runErr = err
+	if runErr == nil {
+		runErr = cleanErr
 	}
 	if !equality.Semantic.DeepEqual(shared.Status, r.cron.Status) {
-		if _, err := client.Of[*batchv1.CronJob](c.Client).UpdateStatus(ctx, r.cron); err != nil {
+		written, err := client.Of[*batchv1.CronJob](c.Client).UpdateStatus(ctx, r.cron)
+		if err != nil {
 			return again, controllers.IgnoreNotFound(err)
 		}
+		c.wrote.Wrote(string(written.UID), written)
 	}
 	return again, runErr
 }
@@ -117,17 +141,24 @@ func (r *run) start(ctx context.Context) (time.Duration, error) {
 		loop.Say(ctx, "Suspended")
 		return 0, nil
 	}
-	times, err := parse(r.cron)
-	if err != nil {
-		loop.Say(ctx, "BadSchedule", "error", err.Error())
-		r.Events.Event(r.cron, corev1.EventTypeWarning, err.reason, "%s", err.Error())
+	times, bad := parse(r.cron)
+	now := time.Now()
+	var due time.Time
+	var missed int64
+	if bad == nil {
+		var err error
+		if due, missed, err = times.due(r.cron, now); err != nil {
+			bad = &badSchedule{"InvalidSchedule", fmt.Sprintf("invalid schedule: %s : %s", r.cron.Spec.Schedule, err)}
+		}
+	}
+	if bad != nil {
+		loop.Say(ctx, "BadSchedule", "error", bad.Error())
+		r.Events.Event(r.cron, corev1.EventTypeWarning, bad.reason, "%s", bad.Error())
 		return 0, nil // only the user can mend it
 	}
-	now := time.Now()
-	due, missed := times.due(r.cron, now)
 	next := times.next(r.cron, now)
 	loop.Say(ctx, "Schedule", "due", due.String(), "missed", missed, "next", next.String())
-	if missed > manyMissed {
+	if !due.IsZero() && missed > manyMissed {
 		r.Events.Event(r.cron, corev1.EventTypeWarning, "TooManyMissedTimes",
 			"too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew")
 	}
@@ -152,7 +183,8 @@ func (r *run) start(ctx context.Context) (time.Duration, error) {
 			}
 		}
 	}
-	return next, r.create(ctx, due)
+	err := r.create(ctx, due)
+	return times.next(r.cron, now), err // counted from the run that was just noted
 }
 
 func (r *run) tooLate(due, now time.Time) bool {
@@ -186,9 +218,16 @@ func ended(job *batchv1.Job) batchv1.JobConditionType {
 	return ""
 }
 
-func startOf(job *batchv1.Job) metav1.Time {
-	if job.Status.StartTime != nil {
-		return *job.Status.StartTime
+// byStart orders Jobs by their start, those that never started last.
+func byStart(a, b *batchv1.Job) int {
+	x, y := a.Status.StartTime, b.Status.StartTime
+	switch {
+	case x.Equal(y):
+		return strings.Compare(a.Name, b.Name)
+	case x == nil:
+		return 1
+	case y == nil:
+		return -1
 	}
-	return job.CreationTimestamp
+	return x.Compare(y.Time)
 }

@@ -105,8 +105,8 @@ func (r *run) create(ctx context.Context, due time.Time) error {
 			return err
 		}
 		if owner := metav1.GetControllerOfNoCopy(created); owner == nil || owner.UID != r.cron.UID {
-			r.Events.Event(r.cron, corev1.EventTypeWarning, "FailedCreate", "Error creating job: %v", "the name "+job.Name+" is taken by a job that is not the cron job's")
-			return nil
+			loop.Say(ctx, "NameTaken", "name", job.Name)
+			return nil // somebody else's: Kubernetes leaves it, and the run, alone
 		}
 	case err != nil:
 		r.Events.Event(r.cron, corev1.EventTypeWarning, "FailedCreate", "Error creating job: %v", err)
@@ -114,7 +114,7 @@ func (r *run) create(ctx context.Context, due time.Time) error {
 	default:
 		r.Events.Event(r.cron, corev1.EventTypeNormal, "SuccessfulCreate", "Created job %v", created.Name)
 	}
-	if ended(created) == "" && !r.isActive(created.UID) {
+	if !r.isActive(created.UID) { // one that has ended meanwhile too: the next step sees that it has
 		r.cron.Status.Active = append(slices.Clone(r.cron.Status.Active), corev1.ObjectReference{
 			APIVersion: "batch/v1", Kind: "Job", Namespace: created.Namespace, Name: created.Name, UID: created.UID, ResourceVersion: created.ResourceVersion,
 		})
@@ -151,19 +151,17 @@ func (r *run) delete(ctx context.Context, job *batchv1.Job) error {
 	return nil
 }
 
-// cleanUp deletes the oldest ended Jobs beyond the history limits.
+// cleanUp deletes the oldest ended Jobs beyond the history limits. A Job that is deleted before its end was noted, because
+// its limit is 0, leaves the active ones without a word.
 func (r *run) cleanUp(ctx context.Context) error {
-	for how, limit := range map[batchv1.JobConditionType]*int32{
-		batchv1.JobComplete: r.cron.Spec.SuccessfulJobsHistoryLimit, batchv1.JobFailed: r.cron.Spec.FailedJobsHistoryLimit,
-	} {
+	limits := []*int32{r.cron.Spec.SuccessfulJobsHistoryLimit, r.cron.Spec.FailedJobsHistoryLimit}
+	for i, how := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
+		limit := limits[i]
 		if limit == nil {
 			continue
 		}
 		jobs := slices.DeleteFunc(slices.Clone(r.jobs), func(job *batchv1.Job) bool { return ended(job) != how || job.DeletionTimestamp != nil })
-		slices.SortFunc(jobs, func(a, b *batchv1.Job) int {
-			x, y := startOf(a), startOf(b)
-			return x.Compare(y.Time)
-		})
+		slices.SortFunc(jobs, byStart)
 		for _, job := range jobs[:max(len(jobs)-int(*limit), 0)] {
 			loop.Say(ctx, "ForgetJob", "name", job.Name)
 			if err := r.delete(ctx, job); err != nil {

@@ -1,6 +1,7 @@
 package cronjob
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ const slack = 100 * time.Millisecond
 // times is a schedule in its time zone.
 type times struct {
 	cron.Schedule
-	zone *time.Location // nil when the CronJob names none
+	zone *time.Location // that the CronJob names, or UTC
 }
 
 // badSchedule is a schedule or time zone that cannot be used, with the reason that its event has.
@@ -28,7 +29,7 @@ func (e *badSchedule) Error() string { return e.message }
 
 func parse(job *batchv1.CronJob) (*times, *badSchedule) {
 	text := job.Spec.Schedule
-	var zone *time.Location
+	zone := time.UTC
 	if job.Spec.TimeZone != nil {
 		var err error
 		if zone, err = time.LoadLocation(*job.Spec.TimeZone); err != nil {
@@ -47,60 +48,66 @@ func parse(job *batchv1.CronJob) (*times, *badSchedule) {
 	return &times{schedule, zone}, nil
 }
 
-// since is from when on runs can be due: the last one, or the CronJob's creation, but no longer ago than
-// startingDeadlineSeconds.
-func since(job *batchv1.CronJob, now time.Time) time.Time {
-	earliest := job.CreationTimestamp.Time
-	if job.Status.LastScheduleTime != nil {
-		earliest = job.Status.LastScheduleTime.Time
-	}
+// errNever is what Kubernetes says of a schedule without times, such as 59 23 31 2 *.
+var errNever = errors.New("time difference between two schedules is less than 1 second")
+
+// due returns the last time of the schedule that has passed, zero if none has, and how many have since the last run: those
+// that startingDeadlineSeconds puts out of reach are not counted.
+func (t *times) due(job *batchv1.CronJob, now time.Time) (due time.Time, missed int64, err error) {
+	earliest := lastRun(job)
 	if limit := job.Spec.StartingDeadlineSeconds; limit != nil {
 		if deadline := now.Add(-time.Duration(*limit) * time.Second); deadline.After(earliest) {
 			earliest = deadline
 		}
 	}
-	return earliest
+	return t.latest(earliest, now)
 }
 
-// due returns the last time of the schedule that has passed, zero if none has, and how many have.
-func (t *times) due(job *batchv1.CronJob, now time.Time) (due time.Time, missed int64) {
-	earliest := since(job, now)
+// lastRun is from when on runs can be due: the last one, or the CronJob's creation.
+func lastRun(job *batchv1.CronJob) time.Time {
+	if job.Status.LastScheduleTime != nil {
+		return job.Status.LastScheduleTime.Time
+	}
+	return job.CreationTimestamp.Time
+}
+
+// latest returns the last time after one and not after another, and about how many there are. After a long time off it
+// would take long to go through all: it jumps near the end, as far as the interval of the first two reaches, and goes on
+// from there. Where a schedule pauses, for the night or a weekend, the jump can land in the pause: then the runs before it
+// count as missed, but none is due, as in Kubernetes.
+func (t *times) latest(earliest, now time.Time) (at time.Time, missed int64, err error) {
 	first := t.Next(earliest)
-	if first.IsZero() || first.After(now) {
-		return time.Time{}, 0
-	}
 	second := t.Next(first)
-	if second.IsZero() || second.After(now) {
-		return first, 1
+	switch {
+	case now.Before(first):
+		return time.Time{}, 0, nil
+	case now.Before(second):
+		return first, 0, nil
 	}
-	// After a long time off it would take long to go through all: jump near the end, as far as the interval of the first
-	// two reaches, and go on from there.
 	interval := second.Sub(first).Round(time.Second)
-	missed = int64(now.Sub(first)/interval) + 1
-	due = first
-	start := first.Add(time.Duration(max(missed-2, 0)) * interval)
-	if !start.Equal(first) {
-		start = start.Add(-time.Second)
+	if interval < time.Second {
+		return time.Time{}, 0, errNever
 	}
-	for at := t.Next(start); !at.IsZero() && !at.After(now); at = t.Next(at) {
-		due = at
+	missed = int64(now.Sub(first).Truncate(time.Second)/interval) + 1
+	start := first.Add(time.Duration(missed-2) * interval)
+	for next := t.Next(start); !next.After(now); next = t.Next(next) {
+		at = next
 	}
-	return due, missed
+	return at, missed, nil
 }
 
-// next is how long until the next time of the schedule; 0 when there is none.
+// next is how long until the next time of the schedule. It is counted from the last run, for a schedule like @every 5m has
+// no times of its own.
 func (t *times) next(job *batchv1.CronJob, now time.Time) time.Duration {
-	at := t.Next(now)
-	if at.IsZero() {
-		return 0
+	from, missed, err := t.latest(lastRun(job), now)
+	if from.IsZero() {
+		from = now
+		if err == nil && missed == 0 {
+			from = lastRun(job)
+		}
 	}
-	return at.Sub(now) + slack
+	return t.Next(from).Add(slack).Sub(now)
 }
 
-// stamp is a time as Jobs have it in their annotation: in the CronJob's zone.
-func (t *times) stamp(at time.Time) string {
-	if t.zone != nil {
-		at = at.In(t.zone)
-	}
-	return at.Format(time.RFC3339)
-}
+// stamp is a time as Jobs have it in their annotation: in the CronJob's zone, or UTC.
+func (t *times) stamp(at time.Time) string { return at.In(t.zone).Format(time.RFC3339) }
