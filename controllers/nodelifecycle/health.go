@@ -38,12 +38,16 @@ func (h *health) of(name string) *signs {
 	return s
 }
 
-// posted notes a node's status.
+// posted notes a node's status. One that never posted any is silent since it was made.
 func (h *health) posted(node *corev1.Node) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := h.of(node.Name)
-	if ready := controllers.NodeCondition(node, corev1.NodeReady); ready != nil && !ready.LastHeartbeatTime.Time.Equal(s.heartbeat) {
+	_, known := h.seen[node.Name]
+	s, ready := h.of(node.Name), controllers.NodeCondition(node, corev1.NodeReady)
+	switch {
+	case ready == nil && !known:
+		s.at = node.CreationTimestamp.Time
+	case ready != nil && !ready.LastHeartbeatTime.Time.Equal(s.heartbeat):
 		s.heartbeat, s.at = ready.LastHeartbeatTime.Time, time.Now()
 	}
 }
@@ -94,7 +98,7 @@ func (c *Controller) judge(ctx context.Context, node *corev1.Node) (*corev1.Node
 		return node, grace - silent, nil
 	}
 	changed := node.DeepCopy()
-	differs := false
+	before := controllers.NodeCondition(node, corev1.NodeReady)
 	for _, kind := range judged {
 		condition := controllers.NodeCondition(changed, kind)
 		switch {
@@ -103,77 +107,72 @@ func (c *Controller) judge(ctx context.Context, node *corev1.Node) (*corev1.Node
 				Type: kind, Status: corev1.ConditionUnknown, Reason: "NodeStatusNeverUpdated", Message: "Kubelet never posted node status.",
 				LastHeartbeatTime: node.CreationTimestamp, LastTransitionTime: metav1.Now(),
 			})
-			differs = true
 		case condition.Status != corev1.ConditionUnknown:
 			condition.Status, condition.Reason, condition.Message = corev1.ConditionUnknown, "NodeStatusUnknown", "Kubelet stopped posting node status."
 			condition.LastTransitionTime = metav1.Now()
-			differs = true
 		}
 	}
-	if !differs {
-		return node, 0, nil // its next sign of life will ask
+	if before != nil && before.Status == corev1.ConditionUnknown {
+		return node, 0, nil // said already; its next sign of life will ask
 	}
 	loop.Say(ctx, "NodeSilent", "for", silent.String())
 	written, err := client.Of[*corev1.Node](c.Client).UpdateStatus(ctx, changed)
 	if err != nil {
 		return node, 0, err
 	}
+	if before != nil && before.Status == corev1.ConditionTrue {
+		c.say(node, corev1.EventTypeNormal, "NodeNotReady", "Node %s status is now: NodeNotReady", node.Name)
+		c.setLost(node.Name, true)
+	}
 	return written, 0, nil
 }
 
-// markPods makes the pods of a node that is not ready any more not ready, once for each time that it happens.
+// markPods makes the pods of a node that was ready when it fell silent not ready. Of one whose kubelet itself says that it
+// is not ready, the kubelet goes on to say how the pods are.
 func (c *Controller) markPods(ctx context.Context, node *corev1.Node) error {
-	ready := controllers.NodeCondition(node, corev1.NodeReady)
-	if ready == nil || ready.Status == corev1.ConditionTrue {
-		c.forgetMark(node.Name)
+	if !c.isLost(node.Name) {
 		return nil
 	}
-	if c.isMarked(node.Name, ready.LastTransitionTime.Time) {
-		return nil
+	if ready := controllers.NodeCondition(node, corev1.NodeReady); ready == nil || ready.Status != corev1.ConditionTrue {
+		pods := controllers.OnNode(c.pods, node.Name)
+		loop.Say(ctx, "MarkPodsNotReady", "pods", len(pods))
+		if err := controllers.Parallel(len(pods), func(i int) error { return c.markPod(ctx, pods[i]) }); err != nil {
+			return err
+		}
 	}
-	pods := controllers.OnNode(c.pods, node.Name)
-	loop.Say(ctx, "MarkPodsNotReady", "pods", len(pods))
-	c.say(node, corev1.EventTypeNormal, "NodeNotReady", "Node %s status is now: NodeNotReady", node.Name)
-	err := controllers.Parallel(len(pods), func(i int) error { return c.markPod(ctx, pods[i]) })
-	if err == nil {
-		c.mark(node.Name, ready.LastTransitionTime.Time)
-	}
-	return err
+	c.setLost(node.Name, false)
+	return nil
 }
 
 func (c *Controller) markPod(ctx context.Context, pod *corev1.Pod) error {
-	if !controllers.IsReady(pod) || pod.DeletionTimestamp != nil {
+	ready := controllers.PodCondition(&pod.Status, corev1.PodReady)
+	if ready == nil || ready.Status == corev1.ConditionFalse {
 		return nil
 	}
-	changed := pod.DeepCopy()
-	condition := *controllers.PodCondition(&changed.Status, corev1.PodReady)
+	changed, condition := pod.DeepCopy(), *ready
 	condition.Status = corev1.ConditionFalse
 	controllers.SetPodCondition(&changed.Status, condition)
-	_, err := client.Of[*corev1.Pod](c.Client).UpdateStatus(ctx, changed)
-	if controllers.IgnoreNotFound(err) != nil {
-		return err
+	if _, err := client.Of[*corev1.Pod](c.Client).UpdateStatus(ctx, changed); err != nil {
+		return controllers.IgnoreNotFound(err)
 	}
 	c.Events.Event(pod, corev1.EventTypeWarning, "NodeNotReady", "Node is not ready")
 	return nil
 }
 
-func (c *Controller) isMarked(name string, since time.Time) bool {
+func (c *Controller) isLost(name string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, ok := c.marked[name]
-	return ok && at.Equal(since)
+	return c.lost[name]
 }
 
-func (c *Controller) mark(name string, since time.Time) {
+func (c *Controller) setLost(name string, lost bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.marked[name] = since
-}
-
-func (c *Controller) forgetMark(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.marked, name)
+	if lost {
+		c.lost[name] = true
+	} else {
+		delete(c.lost, name)
+	}
 }
 
 // sameConditions compares what conditions say, not when.

@@ -39,8 +39,8 @@ type Controller struct {
 	zones   zones
 	loop    *loop.Loop[string]
 
-	mu     sync.Mutex
-	marked map[string]time.Time // by node: since when it is not ready, once its pods have been marked for it
+	mu   sync.Mutex
+	lost map[string]bool // nodes that have fallen silent, until their pods are marked
 }
 
 // New makes the controller.
@@ -56,7 +56,7 @@ func New(base controllers.Base, options Options) *Controller {
 		nodes:  client.InformerFor[*corev1.Node](base.Informers),
 		leases: client.InformerFor[*coordinationv1.Lease](base.Informers),
 		pods:   client.InformerFor[*corev1.Pod](base.Informers),
-		marked: map[string]time.Time{},
+		lost:   map[string]bool{},
 	}
 	c.loop = loop.New(Name, c.Reconcile, loop.Options{Workers: workers, Machine: base.Machine})
 	controllers.IndexByNode(c.pods)
@@ -91,7 +91,7 @@ func (c *Controller) nodeDeleted(node *corev1.Node) {
 	c.loop.Add(node.Name, controllers.Cause("nodes", node, "deleted"))
 }
 
-// say writes an event about a node; it uses the node's name as its UID, as Kubernetes does.
+// say writes an event about a node.
 func (c *Controller) say(node *corev1.Node, kind, reason, format string, args ...any) {
 	c.Events.EventRef(corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}, kind, reason, format, args...)
 }
@@ -102,7 +102,7 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 	if !ok {
 		loop.Say(ctx, "Gone")
 		c.health.forget(name)
-		c.forgetMark(name)
+		c.setLost(name, false)
 		return 0, c.regard(ctx)
 	}
 	node, again, err := c.judge(ctx, node)

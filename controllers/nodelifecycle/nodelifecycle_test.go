@@ -25,13 +25,16 @@ func start(t *testing.T, nodes int) *controllertest.Cluster {
 		return []controllers.Controller{nodelifecycle.New(base, nodelifecycle.Options{}), tainteviction.New(base), podgc.New(base, 0)}
 	})
 	controllertest.Create(c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: corev1.NamespaceNodeLease}})
+	var names []string
 	for i := range nodes {
 		name := fmt.Sprintf("worker-%d", i+1)
 		controllertest.Create(c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		controllertest.Create(c, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: corev1.NamespaceNodeLease}})
 		post(c, name, corev1.ConditionTrue)
+		names = append(names, name)
 	}
-	c.Settle()
+	// A zone whose first node was not ready when it came makes others wait for their taints.
+	pass(c, 10*time.Second, names...)
 	return c
 }
 

@@ -48,10 +48,14 @@ func (c *Controller) taint(ctx context.Context, node *corev1.Node) (*corev1.Node
 		wanted, ours := managed[corev1.Taint{Key: taint.Key, Effect: taint.Effect}]
 		return ours && !wanted
 	})
-	// In a fixed order: the conditions' own, then cordoning, then eviction.
+	// In the order of the node's conditions, then cordoning, then eviction.
 	order := []corev1.Taint{}
-	for _, rule := range conditionTaints {
-		order = append(order, corev1.Taint{Key: rule.taint, Effect: corev1.TaintEffectNoSchedule})
+	for _, condition := range node.Status.Conditions {
+		for _, rule := range conditionTaints {
+			if rule.condition == condition.Type && rule.state == condition.Status {
+				order = append(order, corev1.Taint{Key: rule.taint, Effect: corev1.TaintEffectNoSchedule})
+			}
+		}
 	}
 	order = append(order, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule},
 		corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoExecute},

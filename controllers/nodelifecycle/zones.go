@@ -20,6 +20,9 @@ const (
 	slowEvery        = 100 * time.Second // --secondary-node-eviction-rate=0.01, in large zones that are partly down
 	largeZone        = 50                // --large-cluster-size-threshold; smaller ones get no taints when partly down
 	unhealthyPortion = 0.55              // --unhealthy-zone-threshold
+
+	// excludeLabel takes a node out of the count, for example one that is often switched off.
+	excludeLabel = "node.kubernetes.io/exclude-disruption"
 )
 
 type zoneState string
@@ -39,14 +42,28 @@ type zones struct {
 
 type zone struct {
 	state zoneState
-	size  int
-	next  time.Time // when the next node may be tainted
+	every time.Duration // the time between two nodes; 0 lets none be tainted
+	next  time.Time     // when the next node may be tainted
+}
+
+// pace changes how fast nodes may be tainted. Whoever had to wait waits again, for as long as the new pace wants.
+func (z *zone) pace(every time.Duration) {
+	if every == z.every {
+		return
+	}
+	if z.every == 0 || time.Now().Before(z.next) {
+		z.next = time.Now().Add(every)
+	}
+	z.every = every
 }
 
 // regard takes the state of all zones from their nodes, and says whether it changed.
 func (z *zones) regard(nodes []*corev1.Node) (changed bool) {
 	ready, notReady := map[string]int{}, map[string]int{}
 	for _, node := range nodes {
+		if _, excluded := node.Labels[excludeLabel]; excluded {
+			continue
+		}
 		name := topology.GetZoneKey(node)
 		condition := controllers.NodeCondition(node, corev1.NodeReady)
 		if condition != nil && condition.Status == corev1.ConditionTrue {
@@ -65,12 +82,15 @@ func (z *zones) regard(nodes []*corev1.Node) (changed bool) {
 		state := stateOf(ready[name], notReady[name])
 		current := before[name]
 		if current == nil {
-			current = &zone{state: zoneNormal}
+			current = &zone{state: zoneNormal, every: evictionEvery}
 		}
 		changed = changed || current.state != state
-		current.state, current.size = state, ready[name]+notReady[name]
+		current.state = state
 		z.byName[name] = current
 		down = down && state == zoneFull
+	}
+	for name, current := range z.byName {
+		current.pace(paceOf(current.state, ready[name]+notReady[name], down))
 	}
 	z.returned = z.down && !down
 	changed = changed || z.down != down
@@ -86,6 +106,18 @@ func stateOf(ready, notReady int) zoneState {
 		return zonePartial
 	}
 	return zoneNormal
+}
+
+func paceOf(state zoneState, size int, allDown bool) time.Duration {
+	switch {
+	case allDown:
+		return 0
+	case state != zonePartial:
+		return evictionEvery
+	case size > largeZone:
+		return slowEvery
+	}
+	return 0
 }
 
 // allDown says whether no node of the cluster is ready. Then it is rather us who cannot hear them: nothing is evicted.
@@ -107,19 +139,15 @@ func (z *zones) take(node *corev1.Node) (wait time.Duration, ok bool) {
 	defer z.mu.Unlock()
 	current, known := z.byName[topology.GetZoneKey(node)]
 	if !known {
-		return time.Second, false
+		return 0, true // all nodes of its zone are left out of the count: nothing slows them down
 	}
-	every := evictionEvery
-	if current.state == zonePartial {
-		if current.size <= largeZone {
-			return 0, false
-		}
-		every = slowEvery
+	if current.every == 0 {
+		return 0, false
 	}
 	if left := time.Until(current.next); left > 0 {
 		return left, false
 	}
-	current.next = time.Now().Add(every)
+	current.next = time.Now().Add(current.every)
 	return 0, true
 }
 
