@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -35,10 +36,11 @@ type Controller struct {
 	doomed map[string]doom // by pod
 }
 
-// doom is a pod that waits for its eviction.
+// doom is a pod that waits for its eviction, or one whose eviction is under way.
 type doom struct {
-	uid   types.UID
-	since time.Time
+	uid types.UID
+	at  time.Time
+	now bool // it is being evicted: there is nothing to cancel any more
 }
 
 // New makes the controller.
@@ -60,11 +62,12 @@ func New(base controllers.Base) *Controller {
 	c.pods.Handle(client.Handler[*corev1.Pod]{
 		Add: func(pod *corev1.Pod) { c.podChanged(pod, "added") },
 		Update: func(old, pod *corev1.Pod) {
-			if old.Spec.NodeName != pod.Spec.NodeName || len(old.Spec.Tolerations) != len(pod.Spec.Tolerations) {
+			if old.Spec.NodeName != pod.Spec.NodeName ||
+				!equality.Semantic.DeepEqual(old.Spec.Tolerations, pod.Spec.Tolerations) {
 				c.podChanged(pod, "changed")
 			}
 		},
-		Delete: func(pod *corev1.Pod) { c.forget(controllers.Key(pod)) },
+		Delete: func(pod *corev1.Pod) { c.podChanged(pod, "deleted") },
 	})
 	return c
 }
@@ -87,7 +90,8 @@ func (c *Controller) podChanged(pod *corev1.Pod, what string) {
 		return
 	}
 	// A pod on a node without such taints concerns us only when it was waiting.
-	if node, ok := c.nodes.Get("", pod.Spec.NodeName); ok && len(evicting(node)) == 0 && !c.waits(controllers.Key(pod)) {
+	node, ok := c.nodes.Get("", pod.Spec.NodeName)
+	if tainted := ok && len(evicting(node)) > 0; !tainted && !c.waits(controllers.Key(pod)) {
 		return
 	}
 	c.loop.Add(controllers.Key(pod), controllers.Cause("pods", pod, what))
@@ -112,41 +116,49 @@ func sameTaints(a, b []corev1.Taint) bool {
 	return true
 }
 
-// Reconcile evicts a pod whose node's taints it does not tolerate, or not any longer.
+// Reconcile evicts a pod whose node's taints it does not tolerate, or not any longer. As in Kubernetes it makes no
+// difference whether the pod has finished, or is on its way out.
 func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, error) {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil {
 		return 0, err
 	}
 	pod, ok := c.pods.Get(namespace, name)
-	if !ok || pod.DeletionTimestamp != nil || controllers.IsFinished(pod) {
-		c.forget(key)
+	if !ok || c.knowsAnother(key, pod.UID) {
+		c.pardon(ctx, key)
+	}
+	if !ok {
 		return 0, nil
+	}
+	if left, waits := c.left(key); waits && left <= 0 {
+		return 0, c.evict(ctx, key, pod)
 	}
 	node, ok := c.nodes.Get("", pod.Spec.NodeName)
 	if !ok {
-		return 0, nil // a node that is gone is the pod garbage collector's concern
+		left, _ := c.left(key)
+		return left, nil // who waits goes on waiting, unless the pod garbage collector is quicker
 	}
 	taints := evicting(node)
 	if len(taints) == 0 {
-		c.pardon(ctx, key, pod)
+		c.pardon(ctx, key)
 		return 0, nil
 	}
 	tolerated, limit := tolerance(pod, taints)
 	switch {
 	case !tolerated:
 		loop.Say(ctx, "NotTolerated", "node", node.Name, "taints", len(taints))
+		c.pardon(ctx, key)
 		return 0, c.evict(ctx, key, pod)
 	case limit < 0:
-		c.pardon(ctx, key, pod)
+		c.pardon(ctx, key)
 		return 0, nil
 	}
-	left := time.Until(c.doom(key, pod, taints).Add(limit))
-	if left > 0 {
-		loop.Say(ctx, "ToleratedFor", "node", node.Name, "left", left.String())
-		return left, nil
+	left := c.doom(key, pod, limit)
+	if left <= 0 {
+		return 0, c.evict(ctx, key, pod)
 	}
-	return 0, c.evict(ctx, key, pod)
+	loop.Say(ctx, "ToleratedFor", "node", node.Name, "left", left.String())
+	return left, nil
 }
 
 // tolerance says whether a pod tolerates all taints, and for how long; below zero means for ever.
@@ -176,53 +188,66 @@ func tolerance(pod *corev1.Pod, taints []corev1.Taint) (tolerated bool, limit ti
 	return true, limit
 }
 
-// doom returns since when a pod's time runs: since the first of the taints was put there, or else since we know.
-func (c *Controller) doom(key string, pod *corev1.Pod, taints []corev1.Taint) time.Time {
+// doom sets when a pod is to be evicted, if that is not set yet, and returns how long until then. The time runs since we
+// know of the taint, whatever it says of itself; other taints or tolerations that come later change nothing.
+func (c *Controller) doom(key string, pod *corev1.Pod, limit time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if known, ok := c.doomed[key]; ok && known.uid == pod.UID {
-		return known.since
+	known, ok := c.doomed[key]
+	if !ok {
+		known = doom{uid: pod.UID, at: time.Now().Add(limit)}
+		c.doomed[key] = known
 	}
-	since := time.Now()
-	for _, taint := range taints {
-		if taint.TimeAdded != nil && taint.TimeAdded.Time.Before(since) {
-			since = taint.TimeAdded.Time
-		}
-	}
-	// A pod that came later (it tolerates the taint) has its time from then on.
-	if started := pod.Status.StartTime; started != nil && started.After(since) {
-		since = started.Time
-	}
-	c.doomed[key] = doom{uid: pod.UID, since: since}
-	return since
+	return time.Until(known.at)
+}
+
+// left says whether a pod waits for its eviction, and for how long still.
+func (c *Controller) left(key string) (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.doomed[key]
+	return time.Until(known.at), ok
 }
 
 func (c *Controller) waits(key string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.doomed[key]
+	_, ok := c.left(key)
 	return ok
 }
 
-func (c *Controller) forget(key string) {
+// knowsAnother says whether the pod that waits is not this one but an earlier one of its name.
+func (c *Controller) knowsAnother(key string, uid types.UID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.doomed, key)
+	known, ok := c.doomed[key]
+	return ok && known.uid != uid
 }
 
-// pardon ends a pod's wait for eviction.
-func (c *Controller) pardon(ctx context.Context, key string, pod *corev1.Pod) {
-	if !c.waits(key) {
+// pardon ends a pod's wait for eviction. It says so, also when the pod is gone.
+func (c *Controller) pardon(ctx context.Context, key string) {
+	c.mu.Lock()
+	known, ok := c.doomed[key]
+	delete(c.doomed, key)
+	c.mu.Unlock()
+	if !ok || known.now {
 		return
 	}
-	c.forget(key)
 	loop.Say(ctx, "EvictionCancelled")
-	c.Events.Event(pod, corev1.EventTypeNormal, "TaintManagerEviction", "Cancelling deletion of Pod %s", key)
+	c.say(key, "Cancelling deletion of Pod %s")
 }
 
+// say writes an event. It knows the pod by its name only, as Kubernetes' does: `kubectl describe pod` does not find it.
+func (c *Controller) say(key, format string) {
+	namespace, name, _ := cache.SplitMetaNamespaceKey(key)
+	about := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: name}
+	c.Events.EventRef(about, corev1.EventTypeNormal, "TaintManagerEviction", format, key)
+}
+
+// evict deletes a pod. Until that has succeeded it is tried again, but said only once.
 func (c *Controller) evict(ctx context.Context, key string, pod *corev1.Pod) error {
 	loop.Say(ctx, "Evict")
-	c.Events.Event(pod, corev1.EventTypeNormal, "TaintManagerEviction", "Marking for deletion Pod %s", key)
+	if c.begin(key, pod) {
+		c.say(key, "Marking for deletion Pod %s")
+	}
 	err := c.MarkDisrupted(ctx, pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", "")
 	if err == nil {
 		err = client.Of[*corev1.Pod](c.Client).Delete(ctx, pod.Namespace, pod.Name, metav1.DeleteOptions{})
@@ -230,6 +255,17 @@ func (c *Controller) evict(ctx context.Context, key string, pod *corev1.Pod) err
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	c.forget(key)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.doomed, key)
 	return nil
+}
+
+// begin notes that a pod's eviction is under way, and says whether that is new.
+func (c *Controller) begin(key string, pod *corev1.Pod) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	begun := c.doomed[key].now
+	c.doomed[key] = doom{uid: pod.UID, at: time.Now(), now: true}
+	return !begun
 }

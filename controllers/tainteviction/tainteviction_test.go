@@ -169,6 +169,112 @@ func TestATolerationThatIsAddedInTime(t *testing.T) {
 	})
 }
 
+// An eviction that is set stays as it is: neither the time that a taint tells nor what comes later moves it. Events name the
+// pod without its UID.
+func TestWhatHappensWhileAPodWaits(t *testing.T) {
+	const cancelling, marking = "TaintManagerEviction: Cancelling deletion of Pod default/web", "TaintManagerEviction: Marking for deletion Pod default/web"
+	minute := tolerates("maintenance", ptr.To[int64](60))
+	for name, test := range map[string]struct {
+		happens func(c *controllertest.Cluster) // 50 s after the taint
+		at      time.Duration                   // when it is evicted, from then on
+		events  []string
+	}{
+		"nothing": {happens: func(*controllertest.Cluster) {}, at: 10 * time.Second, events: []string{marking}},
+		"a taint that it tolerates for a shorter time": {
+			happens: func(c *controllertest.Cluster) { taint(c, maintenance, disk) }, at: 10 * time.Second, events: []string{marking},
+		},
+		"a taint that it does not tolerate": {
+			happens: func(c *controllertest.Cluster) {
+				taint(c, maintenance, scheduling, corev1.Taint{Key: "other", Effect: "NoExecute"})
+			},
+			events: []string{cancelling, marking},
+		},
+		"it tolerates the taint for longer": {
+			happens: func(c *controllertest.Cluster) {
+				controllertest.Change(c, "default", "web", func(pod *corev1.Pod) { pod.Spec.Tolerations[0].TolerationSeconds = ptr.To[int64](600) })
+			}, at: 10 * time.Second, events: []string{marking},
+		},
+		"it tolerates the taint for ever": {
+			happens: func(c *controllertest.Cluster) {
+				controllertest.Change(c, "default", "web", func(pod *corev1.Pod) { pod.Spec.Tolerations[0].TolerationSeconds = nil })
+			}, at: -1, events: []string{cancelling},
+		},
+		"it finishes": {
+			happens: func(c *controllertest.Cluster) {
+				c.Phase(controllertest.Get[*corev1.Pod](c, "default", "web"), corev1.PodSucceeded)
+			}, at: 10 * time.Second, events: []string{marking},
+		},
+		"its node goes": {
+			happens: func(c *controllertest.Cluster) { controllertest.Delete[*corev1.Node](c, "", "worker-1") },
+			at:      10 * time.Second, events: []string{marking},
+		},
+		"it is deleted": {
+			happens: func(c *controllertest.Cluster) {
+				controllertest.Change(c, "default", "web", func(pod *corev1.Pod) { pod.Finalizers = nil })
+				controllertest.Delete[*corev1.Pod](c, "default", "web", metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))})
+			}, events: []string{cancelling},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := start(t, minute, tolerates("disk", ptr.To[int64](30)))
+				controllertest.Change(c, "", "worker-1", func(node *corev1.Node) {
+					early := maintenance
+					early.TimeAdded = ptr.To(metav1.NewTime(time.Now().Add(-time.Hour)))
+					node.Spec.Taints = []corev1.Taint{early}
+				})
+				c.Pass(50 * time.Second)
+				test.happens(c)
+				c.Settle()
+				switch {
+				case test.at < 0:
+					c.Pass(time.Hour)
+					if evicted(c) {
+						t.Error("evicted")
+					}
+				case test.at > 0:
+					c.Pass(test.at - time.Second)
+					if len(c.Events("Pod", "web")) != 0 {
+						t.Errorf("too early: %q", c.Events("Pod", "web"))
+					}
+					c.Pass(time.Second)
+				}
+				if test.at >= 0 && !evicted(c) {
+					t.Error("not evicted")
+				}
+				if diff := cmp.Diff(test.events, c.Events("Pod", "web")); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+				for _, event := range controllertest.List[*corev1.Event](c, "default") {
+					if event.InvolvedObject.UID != "" {
+						t.Errorf("the event %q has a UID", event.Message)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A pod has its time from when it comes to the node, however long the node has been tainted.
+func TestTheTimeOfAPodThatComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, tolerates("maintenance", nil))
+		taint(c, maintenance)
+		c.Pass(time.Hour)
+		controllertest.Change(c, "default", "web", func(pod *corev1.Pod) { pod.Finalizers = nil })
+		controllertest.Delete[*corev1.Pod](c, "default", "web", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
+		create(c, tolerates("maintenance", ptr.To[int64](60)))
+		c.Pass(59 * time.Second)
+		if evicted(c) {
+			t.Fatal("evicted too early")
+		}
+		c.Pass(time.Second)
+		if !evicted(c) {
+			t.Error("not evicted")
+		}
+	})
+}
+
 func TestAPodThatComesToATaintedNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, tolerates("maintenance", ptr.To[int64](10)))
