@@ -51,11 +51,15 @@ func (b Base) MarkDisrupted(ctx context.Context, pod *corev1.Pod, reason, messag
 	if !changed {
 		return nil
 	}
-	// A patch of these fields only: the kubelet may be writing the others.
 	fields := map[string]any{"conditions": []corev1.PodCondition{*PodCondition(status, corev1.DisruptionTarget)}}
 	if phase != "" {
-		fields["phase"] = phase
+		fields["phase"], fields["observedGeneration"] = phase, pod.Generation
 	}
+	return b.PatchPodStatus(ctx, pod, fields)
+}
+
+// PatchPodStatus changes some fields of a pod's status only: the kubelet may be writing the others.
+func (b Base) PatchPodStatus(ctx context.Context, pod *corev1.Pod, fields map[string]any) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": fields})
 	if err != nil {
 		return err

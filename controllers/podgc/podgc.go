@@ -1,8 +1,8 @@
 package podgc
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"kubette/client"
@@ -109,7 +108,7 @@ func (c *Controller) Reconcile(ctx context.Context, t task) (time.Duration, erro
 			return 0, nil
 		}
 		loop.Say(ctx, "UnscheduledTerminating", "name", pod.Name)
-		return 0, c.remove(ctx, pod)
+		return 0, c.failAndRemove(ctx, pod)
 	}
 	return 0, c.oldest(ctx)
 }
@@ -125,20 +124,15 @@ func (c *Controller) nodePods(ctx context.Context, name string) error {
 	pods := controllers.OnNode(c.pods, name)
 	loop.Say(ctx, "NodeGone", "node", name, "pods", len(pods))
 	return controllers.Parallel(len(pods), func(i int) error {
-		err := c.MarkDisrupted(ctx, pods[i], "DeletionByPodGC", "PodGC: node no longer exists", phaseOnLoss(pods[i]))
-		if err != nil {
-			return controllers.IgnoreNotFound(err)
+		// A pod that has finished was not disrupted: it only goes.
+		if !controllers.IsFinished(pods[i]) {
+			err := c.MarkDisrupted(ctx, pods[i], "DeletionByPodGC", "PodGC: node no longer exists", corev1.PodFailed)
+			if err != nil {
+				return controllers.IgnoreNotFound(err)
+			}
 		}
 		return c.remove(ctx, pods[i])
 	})
-}
-
-// phaseOnLoss: a pod that had not finished has failed.
-func phaseOnLoss(pod *corev1.Pod) corev1.PodPhase {
-	if controllers.IsFinished(pod) {
-		return ""
-	}
-	return corev1.PodFailed
 }
 
 func (c *Controller) outOfServicePods(ctx context.Context, name string) error {
@@ -151,17 +145,7 @@ func (c *Controller) outOfServicePods(ctx context.Context, name string) error {
 			continue
 		}
 		loop.Say(ctx, "OutOfService", "node", name, "name", pod.Name)
-		if phase := phaseOnLoss(pod); phase != "" {
-			patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": map[string]any{"phase": phase}})
-			if err != nil {
-				return err
-			}
-			_, err = client.Of[*corev1.Pod](c.Client).Patch(ctx, pod.Namespace, pod.Name, types.StrategicMergePatchType, patch, "status")
-			if controllers.IgnoreNotFound(err) != nil {
-				return err
-			}
-		}
-		if err := c.remove(ctx, pod); err != nil {
+		if err := c.failAndRemove(ctx, pod); err != nil {
 			return err
 		}
 	}
@@ -183,9 +167,20 @@ func (c *Controller) oldest(ctx context.Context) error {
 			}
 			return 1
 		}
-		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
 	return controllers.Parallel(over, func(i int) error { return c.remove(ctx, finished[i]) })
+}
+
+// failAndRemove removes a pod; one that had not finished has failed.
+func (c *Controller) failAndRemove(ctx context.Context, pod *corev1.Pod) error {
+	if !controllers.IsFinished(pod) {
+		err := c.PatchPodStatus(ctx, pod, map[string]any{"phase": corev1.PodFailed, "observedGeneration": pod.Generation})
+		if err != nil {
+			return controllers.IgnoreNotFound(err)
+		}
+	}
+	return c.remove(ctx, pod)
 }
 
 func (c *Controller) remove(ctx context.Context, pod *corev1.Pod) error {
@@ -195,7 +190,9 @@ func (c *Controller) remove(ctx context.Context, pod *corev1.Pod) error {
 	return controllers.IgnoreNotFound(err)
 }
 
-func evicted(pod *corev1.Pod) bool { return pod.Status.Reason == "Evicted" }
+func evicted(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == "Evicted"
+}
 
 func outOfService(node *corev1.Node) bool {
 	return slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool { return taint.Key == corev1.TaintNodeOutOfService })

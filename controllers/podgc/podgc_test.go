@@ -78,6 +78,68 @@ func TestPodsOfANodeThatIsGone(t *testing.T) {
 	})
 }
 
+// Before a pod goes it is said to have failed, unless it had finished; only one whose node is gone was disrupted.
+func TestWhatIsSaidOfAPodBeforeItGoes(t *testing.T) {
+	for name, test := range map[string]struct {
+		finished  bool
+		happens   func(c *controllertest.Cluster)
+		phase     corev1.PodPhase
+		disrupted bool
+	}{
+		"its node is gone": {
+			happens: func(c *controllertest.Cluster) { controllertest.Delete[*corev1.Node](c, "", "worker-1") },
+			phase:   corev1.PodFailed, disrupted: true,
+		},
+		"it has finished and its node is gone": {
+			finished: true,
+			happens:  func(c *controllertest.Cluster) { controllertest.Delete[*corev1.Node](c, "", "worker-1") },
+			phase:    corev1.PodSucceeded,
+		},
+		"its node is out of service": {
+			happens: func(c *controllertest.Cluster) {
+				controllertest.Delete[*corev1.Pod](c, "default", "on")
+				controllertest.Change(c, "", "worker-1", func(node *corev1.Node) {
+					node.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeOutOfService, Effect: corev1.TaintEffectNoExecute}}
+				})
+			},
+			phase: corev1.PodFailed,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := start(t, 0)
+				node(c, "worker-1")
+				made := pod(c, "on", "worker-1", "example.org/hold")
+				if test.finished {
+					c.Phase(made, corev1.PodSucceeded)
+				}
+				test.happens(c)
+				c.Pass(time.Minute)
+				got := controllertest.Get[*corev1.Pod](c, "default", "on")
+				disrupted := slices.ContainsFunc(got.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget })
+				if got.DeletionTimestamp == nil || got.Status.Phase != test.phase || disrupted != test.disrupted {
+					t.Errorf("deleted %v, phase %s, disrupted %v", got.DeletionTimestamp, got.Status.Phase, disrupted)
+				}
+				if !test.finished && got.Status.ObservedGeneration == 0 {
+					t.Error("no generation was observed")
+				}
+			})
+		})
+	}
+}
+
+func TestAPodThatNeverHadANodeFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 0)
+		pod(c, "a", "", "example.org/hold")
+		controllertest.Delete[*corev1.Pod](c, "default", "a")
+		c.Settle()
+		if got := controllertest.Get[*corev1.Pod](c, "default", "a"); got.Status.Phase != corev1.PodFailed {
+			t.Errorf("phase %s", got.Status.Phase)
+		}
+	})
+}
+
 func TestANodeThatComesBackKeepsItsPods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, 0)
