@@ -19,7 +19,8 @@ type Faults struct {
 	fail func(verb, resource, name string) error
 }
 
-// Set makes writes fail with what a function returns, if that is not nil. The verb is create, update, patch or delete;
+// Set makes writes fail with what a function returns, if that is not nil. The verb is create, update, patch, delete or
+// deletecollection;
 // with a subresource it is, for example, update/status. A nil function ends the faults.
 func (f *Faults) Set(fail func(verb, resource, name string) error) {
 	f.mu.Lock()
@@ -70,4 +71,12 @@ func (f *Faults) Delete(ctx context.Context, resource schema.GroupVersionResourc
 		return err
 	}
 	return f.Interface.Delete(ctx, resource, namespace, name, options)
+}
+
+// DeleteCollection implements client.Interface.
+func (f *Faults) DeleteCollection(ctx context.Context, resource schema.GroupVersionResource, namespace string, options metav1.DeleteOptions, list metav1.ListOptions) error {
+	if err := f.check("deletecollection", resource, ""); err != nil {
+		return err
+	}
+	return f.Interface.DeleteCollection(ctx, resource, namespace, options, list)
 }

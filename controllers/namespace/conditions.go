@@ -48,8 +48,8 @@ func remainsMessage(left *remains) string {
 	for _, name := range slices.Sorted(maps.Keys(left.objects)) {
 		parts = append(parts, fmt.Sprintf("%s has %d resource instances", name, left.objects[name]))
 	}
-	if parts == nil {
-		return ""
+	if parts == nil || left.pods {
+		return "" // as in Kubernetes 1.37: what remains is told once the pods are gone
 	}
 	return "Some resources are remaining: " + strings.Join(parts, ", ")
 }
@@ -59,7 +59,7 @@ func finalizersMessage(left *remains) string {
 	for _, name := range slices.Sorted(maps.Keys(left.finalizers)) {
 		parts = append(parts, fmt.Sprintf("%s in %d resource instances", name, left.finalizers[name]))
 	}
-	if parts == nil {
+	if parts == nil || left.pods {
 		return ""
 	}
 	return "Some content in the namespace has finalizers remaining: " + strings.Join(parts, ", ")

@@ -22,8 +22,12 @@ type remains struct {
 	objects    map[string]int // by resource.group
 	finalizers map[string]int // how many objects a finalizer holds
 	failures   []string
-	estimate   time.Duration // until the pods have stopped
+	estimate   int64 // seconds until what holds the content may be done
+	pods       bool  // pods remain, so that nothing else was touched
 }
+
+// finalizerEstimate is how many seconds finalizers are given before we look again.
+const finalizerEstimate = 15
 
 func (r *remains) count() (sum int) {
 	for _, count := range r.objects {
@@ -41,7 +45,7 @@ func (r *remains) failure() error {
 
 // empty deletes what is in a namespace and says what remains. While pods do, nothing else is touched (the order that
 // OrderedNamespaceDeletion gives since Kubernetes 1.33).
-func (c *Controller) empty(ctx context.Context, namespace string) *remains {
+func (c *Controller) empty(ctx context.Context, namespace *corev1.Namespace) *remains {
 	left := &remains{objects: map[string]int{}, finalizers: map[string]int{}}
 	resources, _ := c.discover()
 	resources = slices.DeleteFunc(slices.Clone(resources), func(r controllers.Resource) bool { return !r.Namespaced })
@@ -51,7 +55,7 @@ func (c *Controller) empty(ctx context.Context, namespace string) *remains {
 			c.clear(ctx, namespace, pods, left)
 		}
 	}
-	if left.count() > 0 || len(left.failures) > 0 {
+	if left.pods = left.count() > 0; left.pods {
 		return left
 	}
 	for _, resource := range resources {
@@ -62,28 +66,40 @@ func (c *Controller) empty(ctx context.Context, namespace string) *remains {
 	return left
 }
 
-// clear deletes the objects of one resource, and counts those that stay.
-func (c *Controller) clear(ctx context.Context, namespace string, resource controllers.Resource, left *remains) {
+// clear deletes the objects of one resource, and counts those that stay. Those that have neither a finalizer nor time to
+// stop should not.
+func (c *Controller) clear(ctx context.Context, namespace *corev1.Namespace, resource controllers.Resource, left *remains) {
 	if resource.Verbs != nil && (!slices.Contains(resource.Verbs, "delete") || !slices.Contains(resource.Verbs, "list")) {
 		return
 	}
-	present, err := c.Client.List(ctx, resource.GroupVersionResource, namespace, metav1.ListOptions{})
+	present, err := c.Client.List(ctx, resource.GroupVersionResource, namespace.Name, metav1.ListOptions{})
+	var estimate int64
 	if err == nil && len(present.Items) > 0 {
-		if err = c.deleteAll(ctx, namespace, resource, present.Items); err == nil {
-			present, err = c.Client.List(ctx, resource.GroupVersionResource, namespace, metav1.ListOptions{})
+		estimate = stopping(present.Items, namespace.DeletionTimestamp.Time)
+		if err = c.deleteAll(ctx, namespace.Name, resource, present.Items); err == nil {
+			present, err = c.Client.List(ctx, resource.GroupVersionResource, namespace.Name, metav1.ListOptions{})
 		}
 	}
-	if err != nil {
-		if !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err) {
-			left.failures = append(left.failures, fmt.Sprintf("%s: %v", resource.GroupResource(), err))
-		}
+	switch {
+	case apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err):
+		return
+	case err != nil:
+		left.failures = append(left.failures, err.Error())
+		left.estimate = max(left.estimate, estimate)
+		return
+	case len(present.Items) == 0:
 		return
 	}
-	name := resource.Resource + "." + resource.Group
-	for _, item := range present.Items {
-		left.objects[name]++
-		left.look(item)
+	left.objects[resource.Resource+"."+resource.Group] += len(present.Items)
+	held := left.noteFinalizers(present.Items)
+	switch {
+	case estimate == 0 && held:
+		estimate = finalizerEstimate
+	case estimate == 0:
+		left.failures = append(left.failures,
+			fmt.Sprintf("unexpected items still remain in namespace: %s for gvr: %v", namespace.Name, resource.GroupVersionResource))
 	}
+	left.estimate = max(left.estimate, estimate)
 }
 
 // deleteAll deletes in the background: what the objects own is in the namespace too, or is collected elsewhere.
@@ -102,17 +118,29 @@ func (c *Controller) deleteAll(ctx context.Context, namespace string, resource c
 	})
 }
 
-// look notes why an object is still there, and for a pod how long it may take.
-func (r *remains) look(item runtime.Object) {
-	if object, err := meta.Accessor(item); err == nil {
-		for _, finalizer := range object.GetFinalizers() {
-			r.finalizers[finalizer]++
+// noteFinalizers notes what holds objects, and says whether anything does.
+func (r *remains) noteFinalizers(items []runtime.Object) (held bool) {
+	for _, item := range items {
+		if object, err := meta.Accessor(item); err == nil {
+			for _, finalizer := range object.GetFinalizers() {
+				r.finalizers[finalizer]++
+				held = true
+			}
 		}
 	}
-	pod, ok := item.(*corev1.Pod)
-	if !ok || controllers.IsFinished(pod) {
-		return
+	return held
+}
+
+// stopping says how many seconds pods may take to stop: as long as the most patient one that runs, counted from the
+// deletion of the namespace. 0 means that they have had their time.
+func stopping(items []runtime.Object, deleted time.Time) (seconds int64) {
+	for _, item := range items {
+		if pod, ok := item.(*corev1.Pod); ok && !controllers.IsFinished(pod) {
+			seconds = max(seconds, ptr.Deref(pod.Spec.TerminationGracePeriodSeconds, 0))
+		}
 	}
-	grace := ptr.Deref(pod.DeletionGracePeriodSeconds, ptr.Deref(pod.Spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds))
-	r.estimate = max(r.estimate, time.Duration(grace)*time.Second)
+	if time.Since(deleted) >= time.Duration(seconds)*time.Second {
+		return 0
+	}
+	return seconds
 }

@@ -5,7 +5,8 @@
 // their service account and config maps while they stop. It comes back until nothing is left, and then takes the
 // finalizer off. Conditions in the status say what is still there and why.
 //
-// It watches namespaces, and pods to know at once when the last has gone.
+// It watches namespaces, and pods to know at once when the last has gone. Kubernetes waits for five seconds after every
+// change of the namespace, so that each of several API servers has heard of the deletion before content is counted.
 //
 // Read namespace.go (the loop), contents.go (deleting), conditions.go.
 package namespace

@@ -79,7 +79,7 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 	if namespace, err = c.markTerminating(ctx, namespace); err != nil {
 		return 0, controllers.IgnoreNotFound(err)
 	}
-	left := c.empty(ctx, name)
+	left := c.empty(ctx, namespace)
 	if err := c.report(ctx, namespace, left); err != nil {
 		return 0, controllers.IgnoreNotFound(err)
 	}
@@ -87,8 +87,8 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 		return 0, fmt.Errorf("namespace %s: %w", name, left.failure())
 	}
 	if left.count() > 0 {
-		loop.Say(ctx, "ContentRemains", "objects", left.count(), "estimate", left.estimate.String())
-		return left.estimate/2 + time.Second, nil
+		loop.Say(ctx, "ContentRemains", "objects", left.count(), "estimate", left.estimate)
+		return time.Duration(left.estimate/2+1) * time.Second, nil
 	}
 	loop.Say(ctx, "Empty")
 	return 0, c.finalize(ctx, name)
