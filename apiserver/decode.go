@@ -223,18 +223,18 @@ func warningsOf(problem error) []string {
 
 // convertIncoming returns an object that the operation owns, in the Go type of the resource.
 func (op *operation) convertIncoming(object runtime.Object) (kinds.Object, error) {
-	empty := op.New()
 	if u, generic := object.(*unstructured.Unstructured); generic {
-		if _, custom := empty.(*unstructured.Unstructured); custom {
+		if op.custom() {
 			return u.DeepCopy(), nil
 		}
+		empty := op.New()
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, empty); err != nil {
 			return nil, op.body("").unfit(u.GroupVersionKind(), err)
 		}
 		return empty, nil
 	}
-	if object == nil || reflect.TypeOf(object) != reflect.TypeOf(empty) {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("%s takes a %T, not a %T", op.Plural, empty, object))
+	if object == nil || reflect.TypeOf(object) != reflect.TypeOf(op.blank) {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("%s takes a %T, not a %T", op.Plural, op.blank, object))
 	}
 	typed := object.(kinds.Object)
 	if op.Owned {

@@ -153,7 +153,7 @@ func (e *encodings) list(res *resource, page *List, media string) ([]byte, error
 	if res.FromStorage != nil || res.Compute != nil || media != mediaJSON && media != mediaProtobuf {
 		return nil, nil
 	}
-	if _, typed := res.New().(protobufObject); !typed {
+	if _, typed := res.blank.(protobufObject); !typed {
 		return nil, nil
 	}
 	empty := *page

@@ -26,7 +26,8 @@ type fieldManagers struct {
 	res      *resource
 	registry *registry
 
-	sets fieldSets
+	sets    fieldSets
+	changes changes
 
 	mu   sync.Mutex
 	made map[string]*managedfields.FieldManager
@@ -77,7 +78,7 @@ func (m *fieldManagers) of(subresource string) (*managedfields.FieldManager, err
 
 // custom says that the kind is a custom resource, which has no Go type.
 func (res *resource) custom() bool {
-	_, custom := res.New().(*unstructured.Unstructured)
+	_, custom := res.blank.(*unstructured.Unstructured)
 	return custom
 }
 

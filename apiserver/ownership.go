@@ -2,14 +2,11 @@ package apiserver
 
 import (
 	"bytes"
-	"fmt"
 	"sort"
-	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
-	"kubette/apiserver/fieldset"
 	"kubette/apiserver/kinds"
 )
 
@@ -26,11 +23,11 @@ func (m *fieldManagers) record(op *operation, old, object kinds.Object) (bool, e
 		object.SetManagedFields(nil) // the object was never tracked
 		return true, nil
 	}
-	change, err := m.compare(op, old, object)
+	change, err := m.changes.of(m, op, old, object)
 	if err != nil {
 		return false, err
 	}
-	if !change.Same() {
+	if !change.same {
 		if entries, err = m.reassign(op, entries, change); err != nil {
 			return false, err
 		}
@@ -84,24 +81,6 @@ func sameOwner(a, b *metav1.ManagedFieldsEntry) bool {
 	return a.Manager == b.Manager && a.Operation == b.Operation && a.APIVersion == b.APIVersion && a.Subresource == b.Subresource
 }
 
-// structures are the shapes of Kubernetes' types, worked out when first needed.
-var structures fieldset.Types
-
-// compare returns what a write changes, without what it cannot change at all.
-func (m *fieldManagers) compare(op *operation, old, object kinds.Object) (*fieldset.Change, error) {
-	if old == nil {
-		old = m.res.New()
-	}
-	change, err := structures.Compare(old, object)
-	if err != nil {
-		return nil, err
-	}
-	if filter := m.res.resetFilter(op.Subresource); filter != nil {
-		change.Added, change.Modified, change.Removed = filter.Filter(change.Added), filter.Filter(change.Modified), filter.Filter(change.Removed)
-	}
-	return change, nil
-}
-
 // identity are the fields that say which object it is. They belong to nobody.
 var identity = fieldpath.NewSet(
 	fieldpath.MakePathOrDie("apiVersion"), fieldpath.MakePathOrDie("kind"), fieldpath.MakePathOrDie("metadata"),
@@ -113,40 +92,30 @@ var identity = fieldpath.NewSet(
 )
 
 // reassign gives the changed fields to the writer.
-func (m *fieldManagers) reassign(op *operation, entries []metav1.ManagedFieldsEntry, change *fieldset.Change) ([]metav1.ManagedFieldsEntry, error) {
+func (m *fieldManagers) reassign(op *operation, entries []metav1.ManagedFieldsEntry, change *change) ([]metav1.ManagedFieldsEntry, error) {
 	writer := metav1.ManagedFieldsEntry{Manager: op.manager, Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1",
 		APIVersion: m.res.GroupVersionKind().GroupVersion().String(), Subresource: op.Subresource}
 	if writer.Manager == "" {
 		writer.Manager = "unknown"
 	}
-	set := change.Modified.Union(change.Added)
-	own := set.Difference(identity)
-
 	after := make([]metav1.ManagedFieldsEntry, 0, len(entries)+1)
 	found := false
 	for _, e := range entries {
-		before, err := m.sets.decode(e.FieldsV1)
-		if err != nil {
+		mine := sameOwner(&e, &writer) && !change.own.Empty()
+		if mine {
+			found, e.Time = true, new(now())
+		}
+		var err error
+		if e.FieldsV1, err = m.changes.left(&m.sets, e.FieldsV1, change, mine); err != nil {
 			return nil, err
 		}
-		left := before.Difference(set).Difference(change.Removed)
-		if sameOwner(&e, &writer) && !own.Empty() {
-			found = true
-			left, e.Time = left.Union(own), new(now())
+		if e.FieldsV1 != nil {
+			after = append(after, e)
 		}
-		if left.Empty() {
-			continue
-		}
-		if !left.Equals(before) {
-			if e.FieldsV1, err = m.sets.encode(left); err != nil {
-				return nil, err
-			}
-		}
-		after = append(after, e)
 	}
-	if !found && !own.Empty() {
+	if !found && !change.own.Empty() {
 		var err error
-		if writer.FieldsV1, err = m.sets.encode(own); err != nil {
+		if writer.FieldsV1, err = m.changes.left(&m.sets, nil, change, true); err != nil {
 			return nil, err
 		}
 		writer.Time = new(now())
@@ -179,66 +148,4 @@ func seconds(t *metav1.Time) int64 {
 		return 0
 	}
 	return t.Unix()
-}
-
-// fieldSets remembers the decoded form of sets of fields. Objects of one kind have few different ones.
-type fieldSets struct {
-	mu      sync.Mutex
-	decoded map[string]*fieldpath.Set
-	// encoded are some of the latest, by turns: most objects of a kind are made by few writers, who set the same fields.
-	encoded [8]struct {
-		set    *fieldpath.Set
-		fields *metav1.FieldsV1 // shared
-	}
-	next int
-}
-
-// rememberedSets bounds what is remembered of a resource; when it is reached, everything is forgotten.
-const rememberedSets = 512
-
-func (s *fieldSets) decode(fields *metav1.FieldsV1) (*fieldpath.Set, error) {
-	raw := rawFields(fields)
-	s.mu.Lock()
-	set := s.decoded[string(raw)]
-	s.mu.Unlock()
-	if set != nil {
-		return set, nil
-	}
-	set = &fieldpath.Set{}
-	if err := set.FromJSON(bytes.NewReader(raw)); err != nil {
-		return nil, fmt.Errorf("managed fields: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.remember(string(raw), set)
-	return set, nil
-}
-
-// encode returns the stored form of a set; it is shared, and never changed.
-func (s *fieldSets) encode(set *fieldpath.Set) (*metav1.FieldsV1, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, known := range s.encoded {
-		if known.set != nil && known.set.Equals(set) {
-			return known.fields, nil
-		}
-	}
-	raw, err := set.ToJSON()
-	if err != nil {
-		return nil, fmt.Errorf("managed fields: %w", err)
-	}
-	s.remember(string(raw), set)
-	fields := &metav1.FieldsV1{}
-	fields.SetRawBytes(raw)
-	s.encoded[s.next].set, s.encoded[s.next].fields = set, fields
-	s.next = (s.next + 1) % len(s.encoded)
-	return fields, nil
-}
-
-// remember keeps a decoded set; the lock is held.
-func (s *fieldSets) remember(raw string, set *fieldpath.Set) {
-	if s.decoded == nil || len(s.decoded) >= rememberedSets {
-		s.decoded = map[string]*fieldpath.Set{}
-	}
-	s.decoded[raw] = set
 }

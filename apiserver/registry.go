@@ -20,8 +20,11 @@ type resource struct {
 	*kinds.Kind
 	// storage is the resource whose form is stored and checked. It is the resource itself, but for the kinds that show
 	// another one's objects (autoscaling/v1, events.k8s.io).
-	storage  *resource
-	prefix   string // of its keys in the store, ending in a slash
+	storage *resource
+	prefix  string // of its keys in the store, ending in a slash
+	// blank is an object without anything in it, for what asks for the Go type, and to compare new objects with. It is
+	// shared, and never changed.
+	blank    kinds.Object
 	managers *fieldManagers
 }
 
@@ -67,7 +70,7 @@ func (r *registry) add(row *kinds.Kind) error {
 	if group == "" {
 		group = "core"
 	}
-	res := &resource{Kind: row, prefix: registryPrefix + group + "/" + row.Plural + "/"}
+	res := &resource{Kind: row, prefix: registryPrefix + group + "/" + row.Plural + "/", blank: row.New()}
 	res.storage = res
 	if _, twice := r.byResource[row.Resource()]; twice {
 		return fmt.Errorf("%s has two rows", row.Resource())

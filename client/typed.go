@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,12 +35,20 @@ func ResourceOf[T Object]() schema.GroupVersionResource {
 
 // KindOf returns the API kind of a Go type; it panics as ResourceOf does.
 func KindOf[T Object]() schema.GroupVersionKind {
+	typ := reflect.TypeFor[T]()
+	if known, ok := kindOf.Load(typ); ok {
+		return known.(schema.GroupVersionKind)
+	}
 	kind, err := KindOfObject(newObject[T]())
 	if err != nil {
 		panic(fmt.Sprintf("client: %v", err))
 	}
+	kindOf.Store(typ, kind)
 	return kind
 }
+
+// kindOf remembers what the scheme says of each Go type, which never changes: to ask it takes an object.
+var kindOf sync.Map
 
 // KindOfObject returns the API kind of a typed object, whose own apiVersion and kind fields are usually empty.
 func KindOfObject(object runtime.Object) (schema.GroupVersionKind, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +81,8 @@ type session struct {
 	loop      *loop.Loop[key]
 	refs      *references
 	probes    *prober
-	tokens    *tokens
+	sums      maphash.Seed // of what volumes hold
+	scratch   sync.Pool    // of *[]byte, to compare encodings in
 	node      *nodeStatus
 
 	pressed         map[corev1.NodeConditionType]bool // at the last look; this and the next are watchPressure's
@@ -201,7 +203,7 @@ func (k *Kubelet) newSession(ctx context.Context) *session {
 	})
 	s.refs = newReferences(k.client, s.referenceChanged)
 	s.probes = newProber(s)
-	s.tokens = newTokens(k.client)
+	s.sums = maphash.MakeSeed()
 	s.node = newNodeStatus(k)
 	s.pods.Handle(client.Handler[*corev1.Pod]{
 		Add:    func(pod *corev1.Pod) { s.loop.Add(keyOf(pod), "pods/"+keyOf(pod).String()+" bound to this node") },

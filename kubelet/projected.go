@@ -45,7 +45,7 @@ func (s *session) sourceFiles(ctx context.Context, w *worker, pod *corev1.Pod, f
 	case from.DownwardAPI != nil:
 		return s.downwardFiles(pod, from.DownwardAPI.Items, mode, files)
 	case from.ServiceAccountToken != nil:
-		token, err := s.tokens.get(ctx, w, pod, from.ServiceAccountToken)
+		token, err := s.token(ctx, w, pod, from.ServiceAccountToken)
 		if err != nil {
 			return fmt.Errorf("failed to fetch token: %w", err)
 		}

@@ -26,7 +26,8 @@ type worker struct {
 	stale      bool // the sandbox may have changed
 	containers map[string]*containerState
 	operation  *operation
-	volumes    map[string]*volumeState
+	volumes    []writtenVolume
+	tokens     []token
 	mountRetry retry
 	boxRetry   retry
 	admitted   bool
@@ -204,7 +205,7 @@ func (w *worker) reportFirst(pod *corev1.Pod, status *corev1.PodStatus) bool {
 
 // report writes the status when it differs from what the API has, and returns the newest version.
 func (s *session) report(ctx context.Context, w *worker, pod *corev1.Pod, status *corev1.PodStatus) (*corev1.Pod, error) {
-	if sameStatus(&pod.Status, status) {
+	if s.sameStatus(&pod.Status, status) {
 		return pod, nil
 	}
 	changed := *pod

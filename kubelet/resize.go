@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	resourcehelper "k8s.io/component-helpers/resource"
 
 	"kubette/kubelet/runtime"
@@ -59,7 +58,8 @@ func (s *session) planResize(w *worker, pod *corev1.Pod, seen *observation) []re
 }
 
 func differs(have, want *corev1.ResourceRequirements, name corev1.ResourceName) bool {
-	return !equality.Semantic.DeepEqual(have.Limits[name], want.Limits[name]) || !equality.Semantic.DeepEqual(have.Requests[name], want.Requests[name])
+	limit, request := have.Limits[name], have.Requests[name]
+	return limit.Cmp(want.Limits[name]) != 0 || request.Cmp(want.Requests[name]) != 0
 }
 
 // resizeProblem says why this node cannot give a pod the resources of its spec: never, because the node is too small, or

@@ -1,13 +1,14 @@
 package kubelet
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubette/kubelet/runtime"
@@ -332,12 +333,24 @@ func findStatus(status *corev1.PodStatus, name string) *corev1.ContainerStatus {
 	return nil
 }
 
-// sameStatus says that nothing worth telling has changed.
-func sameStatus(old, new *corev1.PodStatus) bool {
-	if old.Phase != new.Phase || len(old.Conditions) != len(new.Conditions) || len(old.ContainerStatuses) != len(new.ContainerStatuses) {
+// sameStatus says that nothing worth telling has changed: both would be stored alike.
+func (s *session) sameStatus(old, new *corev1.PodStatus) bool {
+	size := old.Size()
+	if old.Phase != new.Phase || len(old.Conditions) != len(new.Conditions) || size != new.Size() {
 		return false
 	}
-	return equality.Semantic.DeepEqual(old, new)
+	both, _ := s.scratch.Get().(*[]byte)
+	if both == nil {
+		both = &[]byte{}
+	}
+	defer s.scratch.Put(both)
+	*both = slices.Grow((*both)[:0], 2*size)[:2*size]
+	first, second := (*both)[:size], (*both)[size:]
+	_, err := old.MarshalToSizedBuffer(first)
+	if err == nil {
+		_, err = new.MarshalToSizedBuffer(second)
+	}
+	return err == nil && bytes.Equal(first, second)
 }
 
 // stamp is a time as the API keeps it, in whole seconds.

@@ -240,8 +240,7 @@ func (s *session) removeVolumes(ctx context.Context, w *worker) error {
 		return fmt.Errorf("remove the volumes of pod %s: %w", w.key, err)
 	}
 	w.mu.Lock()
-	w.volumes = nil
+	w.volumes, w.tokens = nil, nil
 	w.mu.Unlock()
-	s.tokens.forget(w.key.uid)
 	return nil
 }

@@ -3,44 +3,41 @@ package kubelet
 import (
 	"context"
 	"fmt"
-	"strings"
-	"sync"
+	"slices"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"kubette/client"
 )
 
-// tokens are the service account tokens of this node's pods. Each is bound to its pod, asked for through the API, kept for
-// as long as it is fresh, and renewed when four fifths of its time are over or after a day.
-type tokens struct {
-	client client.Interface
-
-	mu    sync.Mutex
-	byPod map[types.UID]map[string]token
-}
-
+// token is a service account token of a pod. It is bound to the pod, asked for through the API, kept for as long as it is
+// fresh, and renewed when four fifths of its time are over or after a day.
 type token struct {
-	text  string
-	renew time.Time
+	audience string
+	seconds  int64
+	text     string
+	renew    time.Time
 }
 
-func newTokens(c client.Interface) *tokens {
-	return &tokens{client: c, byPod: map[types.UID]map[string]token{}}
+// wanted says that a token is for the same use.
+func (t *token) wanted(audience string, seconds int64) bool {
+	return t.audience == audience && t.seconds == seconds
 }
 
-// get returns a fresh token for a projected volume, and makes the pod be looked at again when it is to be renewed.
-func (t *tokens) get(ctx context.Context, w *worker, pod *corev1.Pod, from *corev1.ServiceAccountTokenProjection) (string, error) {
+// token returns a fresh token for a projected volume, and makes the pod be looked at again when it is to be renewed.
+func (s *session) token(ctx context.Context, w *worker, pod *corev1.Pod, from *corev1.ServiceAccountTokenProjection) (string, error) {
 	seconds := valueOr(from.ExpirationSeconds, 3600)
-	id := fmt.Sprintf("%s %d", from.Audience, seconds)
-	t.mu.Lock()
-	kept, ok := t.byPod[pod.UID][id]
-	t.mu.Unlock()
-	if ok && time.Now().Before(kept.renew) {
+	var kept token
+	w.mu.Lock()
+	at := slices.IndexFunc(w.tokens, func(t token) bool { return t.wanted(from.Audience, seconds) })
+	if at >= 0 {
+		kept = w.tokens[at]
+	}
+	w.mu.Unlock()
+	if time.Now().Before(kept.renew) {
 		w.renewAt(kept.renew)
 		return kept.text, nil
 	}
@@ -55,9 +52,9 @@ func (t *tokens) get(ctx context.Context, w *worker, pod *corev1.Pod, from *core
 	if account == "" {
 		account = "default"
 	}
-	answer, err := t.client.Create(ctx, client.ResourceOf[*corev1.ServiceAccount](), pod.Namespace, account, request, metav1.CreateOptions{}, "token")
+	answer, err := s.client.Create(ctx, client.ResourceOf[*corev1.ServiceAccount](), pod.Namespace, account, request, metav1.CreateOptions{}, "token")
 	if err != nil {
-		if ok && strings.TrimSpace(kept.text) != "" {
+		if kept.text != "" {
 			return kept.text, nil // the old one is still good for a while
 		}
 		return "", err
@@ -67,20 +64,11 @@ func (t *tokens) get(ctx context.Context, w *worker, pod *corev1.Pod, from *core
 		return "", fmt.Errorf("the API answered a %T to a token request", answer)
 	}
 	life := time.Until(granted.Status.ExpirationTimestamp.Time)
-	fresh := token{text: granted.Status.Token, renew: time.Now().Add(min(life*4/5, 24*time.Hour))}
-	t.mu.Lock()
-	if t.byPod[pod.UID] == nil {
-		t.byPod[pod.UID] = map[string]token{}
-	}
-	t.byPod[pod.UID][id] = fresh
-	t.mu.Unlock()
+	fresh := token{from.Audience, seconds, granted.Status.Token, time.Now().Add(min(life*4/5, 24*time.Hour))}
+	w.mu.Lock()
+	w.tokens = slices.DeleteFunc(w.tokens, func(t token) bool { return t.wanted(from.Audience, seconds) })
+	w.tokens = append(w.tokens, fresh)
+	w.mu.Unlock()
 	w.renewAt(fresh.renew)
 	return fresh.text, nil
-}
-
-// forget drops a pod's tokens.
-func (t *tokens) forget(uid types.UID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.byPod, uid)
 }

@@ -2,10 +2,9 @@ package kubelet
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"hash/fnv"
-	"io"
+	"hash/maphash"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,8 +12,11 @@ import (
 	"kubette/kubelet/runtime"
 )
 
-// volumeState is what was last written of a volume.
-type volumeState struct{ sum uint64 }
+// writtenVolume is what was last written of a volume.
+type writtenVolume struct {
+	name string
+	sum  uint64
+}
 
 // projects says that a volume holds files that the kubelet writes and keeps up to date.
 func projects(volume *corev1.Volume) bool {
@@ -80,11 +82,11 @@ func (s *session) writeVolume(ctx context.Context, w *worker, pod *corev1.Pod, v
 	if security := pod.Spec.SecurityContext; security != nil {
 		wanted.Group = security.FSGroup
 	}
-	sum := sumOf(&wanted)
+	have := writtenVolume{volume.Name, s.sumOf(&wanted)}
 	w.mu.Lock()
-	have := w.volumes[volume.Name]
+	written := slices.Contains(w.volumes, have)
 	w.mu.Unlock()
-	if have != nil && have.sum == sum {
+	if written {
 		return nil
 	}
 	if err := s.runtime.WriteVolume(ctx, string(pod.UID), volume.Name, wanted); err != nil {
@@ -92,22 +94,27 @@ func (s *session) writeVolume(ctx context.Context, w *worker, pod *corev1.Pod, v
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.volumes == nil {
-		w.volumes = map[string]*volumeState{}
-	}
-	w.volumes[volume.Name] = &volumeState{sum: sum}
+	w.volumes = slices.DeleteFunc(w.volumes, func(old writtenVolume) bool { return old.name == volume.Name })
+	w.volumes = append(w.volumes, have)
 	return nil
 }
 
 // sumOf tells two contents of a volume apart.
-func sumOf(volume *runtime.Volume) uint64 {
-	h := fnv.New64a()
-	fmt.Fprint(h, volume.Memory, volume.SizeLimit, volume.Persistent, volume.Group != nil, volume.Files != nil)
+func (s *session) sumOf(volume *runtime.Volume) uint64 {
+	var h maphash.Hash
+	h.SetSeed(s.sums)
+	maphash.WriteComparable(&h, struct {
+		memory, group, files bool
+		size                 int64
+		persistent           string
+	}{volume.Memory, volume.Group != nil, volume.Files != nil, volume.SizeLimit, volume.Persistent})
 	for _, name := range sortedKeys(volume.Files) {
 		file := volume.Files[name]
-		_, _ = h.Write([]byte(name))
-		_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, uint64(file.Mode)<<32|uint64(len(file.Data))))
-		_, _ = io.WriteString(h, file.Data)
+		maphash.WriteComparable(&h, file.Mode)
+		for _, text := range []string{name, file.Data} {
+			maphash.WriteComparable(&h, len(text))
+			_, _ = h.WriteString(text) // a hash takes everything
+		}
 	}
 	return h.Sum64()
 }

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -34,6 +35,9 @@ type Tokens struct {
 	Issuer string
 	// Cluster reads what tokens are bound to.
 	Cluster func() kinds.Cluster
+
+	once sync.Once
+	head string // of every token, encoded
 }
 
 // DefaultIssuer is the issuer of a cluster with a domain, as kubeadm sets it.
@@ -126,24 +130,23 @@ func (t *Tokens) bind(to *binding, bound kinds.Object) {
 }
 
 func (t *Tokens) sign(claims any) (string, error) {
-	head, err := json.Marshal(map[string]string{"alg": "ES256", "kid": t.keyID()})
-	if err != nil {
-		return "", fmt.Errorf("make a token: %w", err)
-	}
+	t.once.Do(func() { t.head = encode(fmt.Appendf(nil, `{"alg":"ES256","kid":%q}`, t.keyID())) + "." })
 	body, err := json.Marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("make a token: %w", err)
 	}
-	signed := encode(head) + "." + encode(body)
-	digest := sha256.Sum256([]byte(signed))
+	size := len(t.head) + base64.RawURLEncoding.EncodedLen(len(body)) + 1 + base64.RawURLEncoding.EncodedLen(64)
+	token := append(make([]byte, 0, size), t.head...)
+	token = base64.RawURLEncoding.AppendEncode(token, body)
+	digest := sha256.Sum256(token)
 	r, s, err := ecdsa.Sign(rand.Reader, t.Key, digest[:])
 	if err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}
-	signature := make([]byte, 64)
+	var signature [64]byte
 	r.FillBytes(signature[:32])
 	s.FillBytes(signature[32:])
-	return signed + "." + encode(signature), nil
+	return string(base64.RawURLEncoding.AppendEncode(append(token, '.'), signature[:])), nil
 }
 
 // keyID names the key, as a hash of its public half.

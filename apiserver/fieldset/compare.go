@@ -22,24 +22,52 @@ func (c *Change) Same() bool { return c.Added.Empty() && c.Modified.Empty() && c
 // Compare walks two objects of one Go type, given as pointers. It returns an error when the type's structure is not
 // known, or when an item of a list lacks its keys.
 func (t *Types) Compare(before, after any) (*Change, error) {
-	a, b := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
-	if a.Type() != b.Type() {
-		return nil, fmt.Errorf("compare a %T with a %T", before, after)
-	}
-	s, err := t.of(a.Type())
-	if err != nil {
-		return nil, err
-	}
 	w := walk{change: &Change{Added: fieldpath.NewSet(), Modified: fieldpath.NewSet(), Removed: fieldpath.NewSet()}}
-	if err := w.compare(s, a, b); err != nil {
+	if err := t.walk(&w, before, after); err != nil {
 		return nil, err
 	}
 	return w.change, nil
 }
 
+func (t *Types) walk(w *walk, before, after any) error {
+	a, b := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
+	if a.Type() != b.Type() {
+		return fmt.Errorf("compare a %T with a %T", before, after)
+	}
+	s, err := t.of(a.Type())
+	if err != nil {
+		return err
+	}
+	return w.compare(s, a, b)
+}
+
+// walk goes through both objects. What differs is noted in the change or, where there is none, in the sum.
 type walk struct {
 	change *Change
+	sum    *sum
 	path   fieldpath.Path
+}
+
+// difference is how a field differs.
+type difference byte
+
+const (
+	added difference = iota
+	modified
+	removed
+)
+
+func (w *walk) note(how difference, at fieldpath.Path) {
+	switch {
+	case w.change == nil:
+		w.sum.add(how, at)
+	case how == added:
+		w.change.Added.Insert(at)
+	case how == modified:
+		w.change.Modified.Insert(at)
+	case how == removed:
+		w.change.Removed.Insert(at)
+	}
 }
 
 // compare compares two values at the walk's path. An invalid Value is one that is not there: JSON would leave it out.
@@ -51,7 +79,7 @@ func (w *walk) compare(s *shape, a, b reflect.Value) error {
 		return nil
 	}
 	// Most lists stay as they are, and naming their items costs more than to see that.
-	if (s.form == keyed || s.form == set) && a.IsValid() && b.IsValid() && reflect.DeepEqual(a.Interface(), b.Interface()) {
+	if (s.form == keyed || s.form == set) && a.IsValid() && b.IsValid() && equal(a, b) {
 		return nil
 	}
 	if err := w.parts(s, a, b); err != nil {
@@ -59,9 +87,9 @@ func (w *walk) compare(s *shape, a, b reflect.Value) error {
 	}
 	switch {
 	case !a.IsValid():
-		w.change.Added.Insert(w.path)
+		w.note(added, w.path)
 	case !b.IsValid():
-		w.change.Removed.Insert(w.path)
+		w.note(removed, w.path)
 	}
 	return nil
 }
@@ -70,11 +98,11 @@ func (w *walk) whole(a, b reflect.Value) {
 	switch {
 	case !a.IsValid() && !b.IsValid():
 	case !a.IsValid():
-		w.change.Added.Insert(w.path)
+		w.note(added, w.path)
 	case !b.IsValid():
-		w.change.Removed.Insert(w.path)
+		w.note(removed, w.path)
 	case !same(a, b):
-		w.change.Modified.Insert(w.path)
+		w.note(modified, w.path)
 	}
 }
 
@@ -224,14 +252,14 @@ func (w *walk) item(s *shape, element fieldpath.PathElement, a, b []reflect.Valu
 	switch {
 	case len(a) >= 2 && len(b) >= 2:
 		if !slices.EqualFunc(a, b, same) {
-			w.change.Modified.Insert(at)
+			w.note(modified, at)
 		}
 		return nil
 	case len(a) >= 2:
-		w.change.Removed.Insert(at)
+		w.note(removed, at)
 		return w.descend(element, s.element, reflect.Value{}, first(b))
 	case len(b) >= 2:
-		w.change.Added.Insert(at)
+		w.note(added, at)
 		return w.descend(element, s.element, first(a), reflect.Value{})
 	}
 	return w.descend(element, s.element, first(a), first(b))
@@ -313,18 +341,25 @@ func pointee(v reflect.Value) reflect.Value {
 // same compares two values as JSON would show them.
 func same(a, b reflect.Value) bool {
 	a, b = pointee(a), pointee(b)
-	x, y := a.Interface(), b.Interface()
-	if reflect.DeepEqual(x, y) {
-		return true
-	}
 	switch a.Kind() {
 	case reflect.String, reflect.Bool, reflect.Int, reflect.Int32, reflect.Int64:
-		return false
+		return b.Kind() == a.Kind() && a.Equal(b)
 	}
-	left, err := json.Marshal(x)
+	if equal(a, b) {
+		return true
+	}
+	left, err := json.Marshal(a.Interface())
 	if err != nil {
 		return false
 	}
-	right, err := json.Marshal(y)
+	right, err := json.Marshal(b.Interface())
 	return err == nil && bytes.Equal(left, right)
+}
+
+// equal is reflect.DeepEqual; where it can, it looks at the values in their place and copies neither.
+func equal(a, b reflect.Value) bool {
+	if a.CanAddr() && b.CanAddr() {
+		a, b = a.Addr(), b.Addr()
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
 }

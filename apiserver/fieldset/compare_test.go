@@ -116,3 +116,65 @@ func mix(random *rand.Rand, to, from reflect.Value) {
 		}
 	}
 }
+
+// Two changes have the same sum when they are the same, and only then.
+func TestSumTellsChangesApart(t *testing.T) {
+	var types Types
+	changes, sums := map[uint64]string{}, map[string]uint64{}
+	random, fill := rand.New(rand.NewPCG(3, 4)), filler()
+	for range 200 {
+		before, other := &corev1.Pod{}, &corev1.Pod{}
+		fill.Fill(before)
+		fill.Fill(other)
+		after := before.DeepCopy()
+		mix(random, reflect.ValueOf(after).Elem(), reflect.ValueOf(other).Elem())
+		for _, pair := range [][2]*corev1.Pod{{before, after}, {before.DeepCopy(), after.DeepCopy()}, {after, before}, {&corev1.Pod{}, after}} {
+			change, err := types.Compare(pair[0], pair[1])
+			if err != nil {
+				continue
+			}
+			text := fmt.Sprint(change.Added, change.Modified, change.Removed)
+			sum, err := types.Sum(pair[0], pair[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if known, ok := changes[sum]; ok && known != text {
+				t.Fatalf("two changes have the sum %x:\n%s\n%s", sum, known, text)
+			}
+			if known, ok := sums[text]; ok && known != sum {
+				t.Fatalf("a change has the sums %x and %x:\n%s", known, sum, text)
+			}
+			changes[sum], sums[text] = text, sum
+		}
+	}
+	if len(sums) < 100 {
+		t.Errorf("only %d different changes were compared", len(sums))
+	}
+}
+
+// Values do not count, nor does the order in which maps are walked.
+func TestSumIsOfTheFieldsOnly(t *testing.T) {
+	var types Types
+	pod := func(value string) *corev1.Pod {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{}}}
+		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+			p.Labels[name] = value
+		}
+		p.Spec.Containers = []corev1.Container{{Name: "app", Image: value, Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}
+		return p
+	}
+	first, err := types.Sum(&corev1.Pod{}, pod("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if again, err := types.Sum(&corev1.Pod{}, pod("other")); err != nil || again != first {
+			t.Fatalf("%x, then %x (%v)", first, again, err)
+		}
+	}
+	port := pod("one")
+	port.Spec.Containers[0].Ports[0].ContainerPort = 81
+	if other, _ := types.Sum(&corev1.Pod{}, port); other == first {
+		t.Error("another port has the same sum")
+	}
+}

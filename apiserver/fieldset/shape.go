@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"path"
 	"reflect"
 	"strings"
@@ -59,11 +60,25 @@ type shapes struct {
 type Types struct {
 	once   sync.Once
 	shapes shapes
+	sums   maphash.Seed
+}
+
+// begin readies the zero value.
+func (t *Types) begin() {
+	t.once.Do(func() {
+		t.shapes = shapes{facts: readFacts(facts), known: map[reflect.Type]*shape{}}
+		t.sums = maphash.MakeSeed()
+	})
+}
+
+func (t *Types) seed() maphash.Seed {
+	t.begin()
+	return t.sums
 }
 
 // of returns the shape of a type, or an error when the facts say nothing of it.
 func (t *Types) of(typ reflect.Type) (*shape, error) {
-	t.once.Do(func() { t.shapes = shapes{facts: readFacts(facts), known: map[reflect.Type]*shape{}} })
+	t.begin()
 	t.shapes.mu.Lock()
 	defer t.shapes.mu.Unlock()
 	return t.shapes.of(typ, "")

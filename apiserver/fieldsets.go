@@ -1,0 +1,184 @@
+package apiserver
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"kubette/apiserver/fieldset"
+	"kubette/apiserver/kinds"
+)
+
+// Objects that are made from one template, and what components report of them, change in the same few ways. What is
+// worked out for the first of them holds for all.
+
+// structures are the shapes of Kubernetes' types, worked out when first needed.
+var structures fieldset.Types
+
+// change is which fields a write changes, without those that it cannot change at all. It is shared, and never changed.
+type change struct {
+	same         bool
+	set, removed *fieldpath.Set // what is added or modified; and removed
+	own          *fieldpath.Set // of set, what becomes the writer's
+}
+
+// changes remembers the latest changes of a resource, and what they leave to those who had set a field before.
+type changes struct {
+	mu    sync.Mutex
+	known map[changeKey]*change
+	rests map[claim]*metav1.FieldsV1
+}
+
+type changeKey struct {
+	subresource string
+	sum         uint64
+}
+
+// claim is what an owner had when a change came, and whether the change is its own.
+type claim struct {
+	before *fieldpath.Set
+	change *change
+	mine   bool
+}
+
+// of returns what a write changes; old is nil for a new object.
+func (c *changes) of(m *fieldManagers, op *operation, old, object kinds.Object) (*change, error) {
+	if old == nil {
+		old = m.res.blank
+	}
+	sum, err := structures.Sum(old, object)
+	if err != nil {
+		return nil, err
+	}
+	key := changeKey{op.Subresource, sum}
+	c.mu.Lock()
+	known := c.known[key]
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	fields, err := structures.Compare(old, object)
+	if err != nil {
+		return nil, err
+	}
+	if filter := m.res.resetFilter(op.Subresource); filter != nil {
+		fields.Added, fields.Modified, fields.Removed = filter.Filter(fields.Added), filter.Filter(fields.Modified), filter.Filter(fields.Removed)
+	}
+	set := fields.Modified.Union(fields.Added)
+	made := &change{same: fields.Same(), set: set, removed: fields.Removed, own: set.Difference(identity)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil || len(c.known) >= rememberedSets {
+		c.known, c.rests = map[changeKey]*change{}, map[claim]*metav1.FieldsV1{}
+	}
+	c.known[key] = made
+	return made, nil
+}
+
+// left returns what an owner has after a change: what it had, nil for nothing, without what was changed, and with it when
+// the change is its own. The result is nil when nothing is left; it is shared.
+func (c *changes) left(sets *fieldSets, fields *metav1.FieldsV1, by *change, mine bool) (*metav1.FieldsV1, error) {
+	before := &noFields
+	if fields != nil {
+		var err error
+		if before, err = sets.decode(fields); err != nil {
+			return nil, err
+		}
+	}
+	key := claim{before, by, mine}
+	c.mu.Lock()
+	rest, known := c.rests[key]
+	c.mu.Unlock()
+	if known {
+		return rest, nil
+	}
+	left := before.Difference(by.set).Difference(by.removed)
+	if mine {
+		left = left.Union(by.own)
+	}
+	switch {
+	case left.Empty():
+	case left.Equals(before):
+		rest = fields
+	default:
+		var err error
+		if rest, err = sets.encode(left); err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rests == nil || len(c.rests) >= rememberedSets {
+		c.rests = map[claim]*metav1.FieldsV1{}
+	}
+	c.rests[key] = rest
+	return rest, nil
+}
+
+// noFields is what somebody has who has set nothing yet.
+var noFields fieldpath.Set
+
+// fieldSets remembers the decoded form of sets of fields. Objects of one kind have few different ones.
+type fieldSets struct {
+	mu      sync.Mutex
+	decoded map[string]*fieldpath.Set
+	// encoded are some of the latest, by turns: most objects of a kind are made by few writers, who set the same fields.
+	encoded [8]struct {
+		set    *fieldpath.Set
+		fields *metav1.FieldsV1 // shared
+	}
+	next int
+}
+
+// rememberedSets bounds what is remembered of a resource; when it is reached, everything is forgotten.
+const rememberedSets = 512
+
+func (s *fieldSets) decode(fields *metav1.FieldsV1) (*fieldpath.Set, error) {
+	raw := rawFields(fields)
+	s.mu.Lock()
+	set := s.decoded[string(raw)]
+	s.mu.Unlock()
+	if set != nil {
+		return set, nil
+	}
+	set = &fieldpath.Set{}
+	if err := set.FromJSON(bytes.NewReader(raw)); err != nil {
+		return nil, fmt.Errorf("managed fields: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remember(string(raw), set)
+	return set, nil
+}
+
+// encode returns the stored form of a set; it is shared, and never changed.
+func (s *fieldSets) encode(set *fieldpath.Set) (*metav1.FieldsV1, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, known := range s.encoded {
+		if known.set != nil && known.set.Equals(set) {
+			return known.fields, nil
+		}
+	}
+	raw, err := set.ToJSON()
+	if err != nil {
+		return nil, fmt.Errorf("managed fields: %w", err)
+	}
+	s.remember(string(raw), set)
+	fields := &metav1.FieldsV1{}
+	fields.SetRawBytes(raw)
+	s.encoded[s.next].set, s.encoded[s.next].fields = set, fields
+	s.next = (s.next + 1) % len(s.encoded)
+	return fields, nil
+}
+
+// remember keeps a decoded set; the lock is held.
+func (s *fieldSets) remember(raw string, set *fieldpath.Set) {
+	if s.decoded == nil || len(s.decoded) >= rememberedSets {
+		s.decoded = map[string]*fieldpath.Set{}
+	}
+	s.decoded[raw] = set
+}
