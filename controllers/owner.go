@@ -78,9 +78,10 @@ func ControllerOf[T client.Object](owners client.Informer[T], kind string, objec
 
 // Claim settles what belongs to an owner: it adopts orphans that the selector matches, releases owned objects that it no
 // longer matches, and returns those that are the owner's afterwards. Objects that keep refuses (nil refuses none) are
-// left as they are. So pods can be put under a ReplicaSet, or taken out of it for a closer look, by their labels alone.
+// left as they are, and those adopted get the finalizers. So pods can be put under a ReplicaSet, or taken out of it for a
+// closer look, by their labels alone.
 func Claim[T client.Object](ctx context.Context, c client.Interface, objects client.Informer[T], owner client.Object,
-	selector labels.Selector, keep func(T) bool) ([]T, error) {
+	selector labels.Selector, keep func(T) bool, finalizers ...string) ([]T, error) {
 	var claimed []T
 	var failures []error
 	for _, object := range Owned(objects, owner.GetUID()) {
@@ -109,7 +110,7 @@ func Claim[T client.Object](ctx context.Context, c client.Interface, objects cli
 			}
 			checked = true
 		}
-		adopted, err := adopt(ctx, c, object, owner)
+		adopted, err := adopt(ctx, c, object, owner, finalizers)
 		switch {
 		case err == nil:
 			claimed = append(claimed, adopted)
@@ -145,12 +146,13 @@ func stillThere(ctx context.Context, c client.Interface, owner client.Object) er
 	return nil
 }
 
-func adopt[T client.Object](ctx context.Context, c client.Interface, object T, owner client.Object) (T, error) {
+func adopt[T client.Object](ctx context.Context, c client.Interface, object T, owner client.Object, finalizers []string) (T, error) {
 	loop.Say(ctx, "Adopt", "name", object.GetName())
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"ownerReferences": []metav1.OwnerReference{OwnerRef(owner)},
-		"uid":             object.GetUID(),
-	}})
+	metadata := map[string]any{"ownerReferences": []metav1.OwnerReference{OwnerRef(owner)}, "uid": object.GetUID()}
+	if len(finalizers) > 0 {
+		metadata["finalizers"] = finalizers // a list that is merged
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
 		return object, err
 	}

@@ -25,10 +25,16 @@ import (
 //
 // Powers keep a scale-down from always hitting the newest pods of a rollout; within one, the UID decides, which is
 // as good as chance.
-func RankForDeletion(pods []*corev1.Pod, crowd map[*corev1.Pod]int) {
+func RankForDeletion(pods []*corev1.Pod, crowd map[*corev1.Pod]int) { rank(pods, crowd, deletionRules) }
+
+// RankActive sorts pods as the Job controller does: without cost and crowd, and by exact times, so that of two that differ
+// in nothing else the one that was ready, or made, last comes first.
+func RankActive(pods []*corev1.Pod) { rank(pods, nil, activeRules) }
+
+func rank(pods []*corev1.Pod, crowd map[*corev1.Pod]int, rules []deletionRule) {
 	now := time.Now()
 	slices.SortStableFunc(pods, func(a, b *corev1.Pod) int {
-		for _, rule := range deletionRules {
+		for _, rule := range rules {
 			if order := rule(a, b, crowd, now); order != 0 {
 				return order
 			}
@@ -40,13 +46,7 @@ func RankForDeletion(pods []*corev1.Pod, crowd map[*corev1.Pod]int) {
 type deletionRule func(a, b *corev1.Pod, crowd map[*corev1.Pod]int, now time.Time) int
 
 var deletionRules = []deletionRule{
-	func(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
-		return first(a.Spec.NodeName == "", b.Spec.NodeName == "")
-	},
-	func(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
-		return phaseOrder[a.Status.Phase] - phaseOrder[b.Status.Phase]
-	},
-	func(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int { return first(!IsReady(a), !IsReady(b)) },
+	byNode, byPhase, byReadiness,
 	func(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
 		return compare(deletionCost(a), deletionCost(b))
 	},
@@ -57,10 +57,40 @@ var deletionRules = []deletionRule{
 		}
 		return younger(a, b, readySince(a), readySince(b), now)
 	},
-	func(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int { return restarts(b) - restarts(a) },
+	byRestarts,
 	func(a, b *corev1.Pod, _ map[*corev1.Pod]int, now time.Time) int {
 		return younger(a, b, a.CreationTimestamp, b.CreationTimestamp, now)
 	},
+}
+
+var activeRules = []deletionRule{
+	byNode, byPhase, byReadiness,
+	func(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
+		if !IsReady(a) || !IsReady(b) {
+			return 0
+		}
+		return later(readySince(a), readySince(b))
+	},
+	byRestarts,
+	func(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
+		return later(a.CreationTimestamp, b.CreationTimestamp)
+	},
+}
+
+func byNode(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
+	return first(a.Spec.NodeName == "", b.Spec.NodeName == "")
+}
+
+func byPhase(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
+	return phaseOrder[a.Status.Phase] - phaseOrder[b.Status.Phase]
+}
+
+func byReadiness(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
+	return first(!IsReady(a), !IsReady(b))
+}
+
+func byRestarts(a, b *corev1.Pod, _ map[*corev1.Pod]int, _ time.Time) int {
+	return restarts(b) - restarts(a)
 }
 
 var phaseOrder = map[corev1.PodPhase]int{corev1.PodPending: 0, corev1.PodUnknown: 1, corev1.PodRunning: 2}
@@ -114,6 +144,14 @@ func younger(a, b *corev1.Pod, since, other metav1.Time, now time.Time) int {
 		return compare(x, y)
 	}
 	return first(a.UID < b.UID, b.UID < a.UID)
+}
+
+// later orders by time, the latest first; unknown times come first.
+func later(a, b metav1.Time) int {
+	if a.IsZero() || b.IsZero() {
+		return first(a.IsZero(), b.IsZero())
+	}
+	return b.Compare(a.Time)
 }
 
 func magnitude(age time.Duration) int {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"kubette/controllers"
 )
@@ -29,24 +30,42 @@ func delayAfter(failures int) time.Duration {
 	return delay
 }
 
-// endOf is when a pod ended: its last container's end, or its deletion, or else when it stopped being ready.
+// endOf is when a pod ended: its last container's end, or when it stopped being ready, or when it was asked to go.
 func endOf(pod *corev1.Pod) time.Time {
-	var last time.Time
-	for _, status := range pod.Status.ContainerStatuses {
-		if status.State.Terminated != nil && status.State.Terminated.FinishedAt.After(last) {
-			last = status.State.Terminated.FinishedAt.Time
-		}
+	sidecar := func(name string) bool {
+		return slices.ContainsFunc(pod.Spec.InitContainers, func(container corev1.Container) bool {
+			return container.Name == name && ptr.Deref(container.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways
+		})
 	}
+	last := latestEnd(time.Time{}, pod.Status.ContainerStatuses, func(string) bool { return true })
+	last = latestEnd(last, pod.Status.InitContainerStatuses, sidecar) // they end after the others
 	if !last.IsZero() {
 		return last
 	}
-	if ready := controllers.PodCondition(&pod.Status, corev1.PodReady); ready != nil && ready.Status != corev1.ConditionTrue && !ready.LastTransitionTime.IsZero() {
+	ready := controllers.PodCondition(&pod.Status, corev1.PodReady)
+	if ready != nil && ready.Status == corev1.ConditionFalse && !ready.LastTransitionTime.IsZero() {
 		return ready.LastTransitionTime.Time
 	}
-	if pod.DeletionTimestamp != nil {
-		return pod.DeletionTimestamp.Time
+	if pod.DeletionTimestamp != nil { // this is when its grace is over
+		return pod.DeletionTimestamp.Add(-time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
 	}
 	return pod.CreationTimestamp.Time
+}
+
+// latestEnd is the last end of containers, or a time that is later; zero while one of them runs.
+func latestEnd(last time.Time, statuses []corev1.ContainerStatus, counts func(name string) bool) time.Time {
+	for _, status := range statuses {
+		if !counts(status.Name) {
+			continue
+		}
+		if status.State.Terminated == nil || status.State.Terminated.FinishedAt.IsZero() {
+			return time.Time{}
+		}
+		if end := status.State.Terminated.FinishedAt.Time; end.After(last) {
+			last = end
+		}
+	}
+	return last
 }
 
 // backoff remembers how often a Job's pods failed in a row. It forgets with the process, as Kubernetes' does.
@@ -71,16 +90,16 @@ func (b *backoff) note(key string, fresh outcome) {
 		success bool
 	}
 	var ends []end
-	for _, pod := range fresh.succeeded {
-		ends = append(ends, end{endOf(pod), string(pod.UID), true})
-	}
 	for _, pod := range fresh.failed {
 		ends = append(ends, end{endOf(pod), string(pod.UID), false})
+	}
+	for _, pod := range fresh.succeeded { // of the same second, success counts
+		ends = append(ends, end{endOf(pod), string(pod.UID), true})
 	}
 	if len(ends) == 0 {
 		return
 	}
-	slices.SortFunc(ends, func(a, b end) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(ends, func(a, b end) int { return a.at.Compare(b.at) })
 	if b.byKey == nil {
 		b.byKey = map[string]*streak{}
 	}

@@ -57,26 +57,41 @@ func (r *run) announce() {
 	}
 }
 
-// finish ends the Job when it is over, all pods have ended, and all are counted.
-func (r *run) finish() {
+// conclude writes the status, ends the Job if it is over, and tells of that when it is written.
+func (r *run) conclude(ctx context.Context) error {
+	over := r.finish()
+	if err := r.write(ctx); err != nil || !over {
+		return err
+	}
+	if !r.verdict.success {
+		r.Events.Event(r.job, corev1.EventTypeWarning, r.verdict.reason, "%s", r.verdict.message)
+		return nil
+	}
+	if wanted := r.job.Spec.Completions; wanted != nil && r.job.Status.Succeeded > *wanted {
+		r.Events.Event(r.job, corev1.EventTypeWarning, "TooManySucceededPods", "Too many succeeded pods running after completion count reached")
+	}
+	r.Events.Event(r.job, corev1.EventTypeNormal, "Completed", "Job completed")
+	return nil
+}
+
+// finish ends the Job when it is over, all pods have ended, and all are counted, and says whether that is so.
+func (r *run) finish() bool {
 	uncounted := r.uncounted()
 	if r.verdict == nil || len(r.active) > 0 || r.terminating > 0 || len(uncounted.Succeeded)+len(uncounted.Failed) > 0 {
-		return
+		return false
 	}
 	kind := batchv1.JobFailed
 	if r.verdict.success {
 		kind = batchv1.JobComplete
 	}
 	if !r.setCondition(kind, corev1.ConditionTrue, r.verdict.reason, r.verdict.message) {
-		return
+		return false
 	}
 	r.job.Status.Ready, r.job.Status.Terminating = ptr.To(int32(0)), ptr.To(int32(0))
 	if r.verdict.success {
 		r.job.Status.CompletionTime = ptr.To(metav1.Now())
-		r.Events.Event(r.job, corev1.EventTypeNormal, "Completed", "Job completed")
-		return
 	}
-	r.Events.Event(r.job, corev1.EventTypeWarning, r.verdict.reason, "%s", r.verdict.message)
+	return true
 }
 
 // noteSuspension shows in a condition that the Job was suspended or resumed. Resuming starts its clock anew.

@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,7 +102,14 @@ func (r *run) observeIndexes() {
 	}
 }
 
-// pending returns the lowest indexes that need a pod and may have one now.
+// inRange says whether a pod has an index that is wanted, if indexes matter.
+func (r *run) inRange(pod *corev1.Pod) bool {
+	index := indexOf(pod)
+	return !r.indexed() || index >= 0 && index < r.completions()
+}
+
+// pending returns, of the lowest indexes that need a pod, those that may have one now. One that waits after a failure keeps
+// its place: no higher index goes before it.
 func (r *run) pending(count int) []int {
 	busy := indexes{}
 	for _, pod := range r.pods {
@@ -111,30 +119,32 @@ func (r *run) pending(count int) []int {
 	}
 	var found []int
 	for index := 0; index < r.completions() && len(found) < count; index++ {
-		if busy.has(index) || r.done.has(index) || r.broken.has(index) || r.waits(index) {
+		if busy.has(index) || r.done.has(index) || r.broken.has(index) {
 			continue
 		}
 		found = append(found, index)
 	}
-	return found
+	return slices.DeleteFunc(found, r.waits)
 }
 
-// misplaced separates the active pods of an indexed Job whose index is done, broken, out of range or taken by an older pod.
+// misplaced separates the active pods of an indexed Job whose index is out of range or taken by a better pod.
 func (r *run) misplaced() (wrong, right []*corev1.Pod) {
 	if !r.indexed() {
 		return nil, slices.Clone(r.active)
 	}
-	sorted := slices.Clone(r.active)
-	slices.SortStableFunc(sorted, func(a, b *corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
-	taken := indexes{}
-	for _, pod := range sorted {
-		index := indexOf(pod)
-		if index < 0 || index >= r.completions() || r.done.has(index) || r.broken.has(index) || taken.has(index) {
+	byIndex := map[int][]*corev1.Pod{}
+	for _, pod := range r.active {
+		if !r.inRange(pod) {
 			wrong = append(wrong, pod)
 			continue
 		}
-		taken.add(index)
-		right = append(right, pod)
+		byIndex[indexOf(pod)] = append(byIndex[indexOf(pod)], pod)
+	}
+	for _, index := range slices.Sorted(maps.Keys(byIndex)) {
+		pods := byIndex[index]
+		controllers.RankActive(pods)
+		last := len(pods) - 1
+		wrong, right = append(wrong, pods[:last]...), append(right, pods[last])
 	}
 	return wrong, right
 }

@@ -105,8 +105,8 @@ func (c *Controller) Reconcile(ctx context.Context, t task) (time.Duration, erro
 		c.backoff.forget(t.String())
 		return 0, nil
 	}
-	if manager := ptr.Deref(shared.Spec.ManagedBy, batchv1.JobControllerName); manager != batchv1.JobControllerName {
-		loop.Say(ctx, "ManagedByOther", "manager", manager)
+	if managedByOther(shared) {
+		loop.Say(ctx, "ManagedByOther", "manager", *shared.Spec.ManagedBy)
 		return 0, nil
 	}
 	if finished(&shared.Status) {
@@ -140,7 +140,7 @@ func (r *run) observe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("selector of job %s: %w", r.key, err)
 	}
-	if r.pods, err = controllers.Claim(ctx, r.Client, r.Controller.pods, r.job, selector, nil); err != nil {
+	if r.pods, err = controllers.Claim(ctx, r.Client, r.Controller.pods, r.job, selector, nil, batchv1.JobTrackingFinalizer); err != nil {
 		return err
 	}
 	uncounted := r.uncounted()
@@ -151,7 +151,7 @@ func (r *run) observe(ctx context.Context) error {
 		case controllers.IsTerminating(pod):
 			r.terminating++
 		}
-		if !r.tracked(pod) || slices.Contains(uncounted.Succeeded, pod.UID) || slices.Contains(uncounted.Failed, pod.UID) {
+		if !r.tracked(pod) || !r.inRange(pod) || slices.Contains(uncounted.Succeeded, pod.UID) || slices.Contains(uncounted.Failed, pod.UID) {
 			continue
 		}
 		if pod.Status.Phase == corev1.PodSucceeded {
@@ -178,11 +178,15 @@ func (r *run) isFailed(pod *corev1.Pod) bool {
 	if pod.Status.Phase == corev1.PodFailed {
 		return true
 	}
-	return !r.replaceOnlyFailed() && pod.DeletionTimestamp != nil
+	return !r.replaceOnlyFailed() && pod.DeletionTimestamp != nil && pod.Status.Phase != corev1.PodSucceeded
 }
 
 func (r *run) replaceOnlyFailed() bool {
 	return r.job.Spec.PodFailurePolicy != nil || ptr.Deref(r.job.Spec.PodReplacementPolicy, batchv1.TerminatingOrFailed) == batchv1.Failed
+}
+
+func managedByOther(job *batchv1.Job) bool {
+	return ptr.Deref(job.Spec.ManagedBy, batchv1.JobControllerName) != batchv1.JobControllerName
 }
 
 func (r *run) suspended() bool { return ptr.Deref(r.job.Spec.Suspend, false) }
@@ -198,26 +202,31 @@ func (r *run) begin() {
 	}
 }
 
-// act creates and deletes pods.
+// act creates and deletes pods. What has succeeded often enough is over, also when it was suspended or deleted meanwhile.
 func (r *run) act(ctx context.Context, upToDate bool) error {
-	switch {
-	case r.verdict != nil:
-		return r.stop(ctx)
-	case r.job.DeletionTimestamp != nil:
-		loop.Say(ctx, "BeingDeleted")
-		return nil
-	case !upToDate:
-		loop.Say(ctx, "WaitForCache")
-		return nil
-	}
-	if err := r.manage(ctx); err != nil {
+	if r.verdict != nil {
+		err := r.stop(ctx)
+		if err != nil || !upToDate {
+			r.verdict = nil // pods may be left, or not be seen yet: the end is told when they are gone
+		}
 		return err
 	}
-	r.noteSuspension(ctx)
-	if r.reached() {
-		r.verdict = &verdict{success: true, reason: batchv1.JobReasonCompletionsReached, message: "Reached expected number of succeeded pods"}
+	managed, err := false, error(nil)
+	switch {
+	case r.job.DeletionTimestamp != nil:
+		loop.Say(ctx, "BeingDeleted")
+	case !upToDate:
+		loop.Say(ctx, "WaitForCache")
+	default:
+		managed, err = true, r.manage(ctx)
 	}
-	return nil
+	switch {
+	case r.reached():
+		r.verdict = &verdict{success: true, reason: batchv1.JobReasonCompletionsReached, message: "Reached expected number of succeeded pods"}
+	case managed:
+		r.noteSuspension(ctx)
+	}
+	return err
 }
 
 // count writes what runs into the status.

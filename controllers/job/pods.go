@@ -19,6 +19,9 @@ import (
 // burst bounds how many pods one reconciliation creates or deletes.
 const burst = 500
 
+// longestPrefix is how much of a generateName the API server keeps: the index must be in it.
+const longestPrefix = 58
+
 // manage keeps as many pods running as the Job wants now.
 func (r *run) manage(ctx context.Context) error {
 	if r.suspended() {
@@ -52,18 +55,18 @@ func (r *run) wanted() int {
 	parallelism := int(ptr.Deref(r.job.Spec.Parallelism, 1))
 	if r.job.Spec.Completions == nil {
 		if r.succeeded > 0 {
-			return min(len(r.active), parallelism) // one has found the end: the others may finish, none is added
+			return len(r.active) // one has found the end: the others may finish, none is added
 		}
 		return parallelism
 	}
-	return max(min(int(*r.job.Spec.Completions)-r.succeeded-r.broken.len(), parallelism), 0)
+	return max(min(int(*r.job.Spec.Completions)-r.succeeded, parallelism), 0)
 }
 
 // surplus chooses pods to delete: of an indexed Job, first those with an index that is done, doubled or out of range.
 func (r *run) surplus(wanted int) []*corev1.Pod {
 	chosen, rest := r.misplaced()
 	if over := len(rest) - wanted; over > 0 {
-		controllers.RankForDeletion(rest, nil)
+		controllers.RankActive(rest)
 		chosen = append(chosen, rest[:over]...)
 	}
 	return chosen[:min(len(chosen), burst)]
@@ -160,7 +163,8 @@ func (r *run) newPod() *corev1.Pod {
 // containers.
 func (r *run) number(pod *corev1.Pod, index int) {
 	text := strconv.Itoa(index)
-	pod.GenerateName = fmt.Sprintf("%s-%d-", r.job.Name, index)
+	suffix := "-" + text + "-"
+	pod.GenerateName = r.job.Name[:min(len(r.job.Name), longestPrefix-len(suffix))] + suffix
 	pod.Spec.Hostname = fmt.Sprintf("%s-%d", r.job.Name, index)
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}

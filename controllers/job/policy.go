@@ -42,13 +42,11 @@ func (r *run) policyOf(pod *corev1.Pod) (batchv1.PodFailurePolicyAction, string)
 			}
 			continue
 		}
-		for _, pattern := range rule.OnPodConditions {
-			at := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-				return c.Type == pattern.Type && c.Status == pattern.Status
-			})
-			if at >= 0 {
+		for _, condition := range pod.Status.Conditions {
+			wanted := batchv1.PodFailurePolicyOnPodConditionsPattern{Type: condition.Type, Status: condition.Status}
+			if slices.Contains(rule.OnPodConditions, wanted) {
 				return rule.Action, fmt.Sprintf("Pod %s/%s has condition %v matching %v rule at index %d",
-					pod.Namespace, pod.Name, pattern.Type, rule.Action, i)
+					pod.Namespace, pod.Name, condition.Type, rule.Action, i)
 			}
 		}
 	}

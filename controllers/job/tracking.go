@@ -73,6 +73,9 @@ func (r *run) track(ctx context.Context) error {
 		case r.verdict != nil && r.verdict.success && controllers.IsActive(pod):
 			// What is cut short by success has not failed.
 		case r.isFailed(pod), finish && !controllers.IsActive(pod):
+			if !r.inRange(pod) {
+				break // of an index that is not wanted any more
+			}
 			if action, _ := r.policyOf(pod); action != batchv1.PodFailurePolicyActionIgnore {
 				uncounted.Failed = append(uncounted.Failed, pod.UID)
 			}
@@ -90,8 +93,7 @@ func (r *run) track(ctx context.Context) error {
 	}
 	r.announce()
 	if len(release) == 0 {
-		r.finish()
-		return r.write(ctx)
+		return r.conclude(ctx)
 	}
 	if err := r.write(ctx); err != nil {
 		return err
@@ -105,8 +107,7 @@ func (r *run) track(ctx context.Context) error {
 		r.counted[pod.UID] = struct{}{}
 	}
 	r.settle()
-	r.finish()
-	return r.write(ctx)
+	return r.conclude(ctx)
 }
 
 // settle turns the UIDs of pods without the finalizer into numbers.
@@ -154,7 +155,7 @@ func (c *Controller) releaseOrphan(ctx context.Context, t task) error {
 	if !ok || !hasFinalizer(pod) {
 		return nil
 	}
-	if job, ok := controllers.ControllerOf(c.jobs, "Job", pod); ok && job.DeletionTimestamp == nil && !finished(&job.Status) {
+	if job, ok := controllers.ControllerOf(c.jobs, "Job", pod); ok && (job.DeletionTimestamp == nil && !finished(&job.Status) || managedByOther(job)) {
 		return nil
 	}
 	loop.Say(ctx, "ReleaseOrphan", "name", pod.Name)

@@ -91,7 +91,7 @@ func (r *run) restartsExceed(limit int) bool {
 
 // reached says whether enough pods have succeeded. Without a number of completions one is enough, when all have ended.
 func (r *run) reached() bool {
-	if r.suspended() || len(r.active) > 0 {
+	if len(r.active) > 0 {
 		return false
 	}
 	if r.job.Spec.Completions == nil {

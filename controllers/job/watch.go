@@ -26,6 +26,7 @@ func (c *Controller) watch() {
 		},
 		Delete: func(job *batchv1.Job) {
 			c.expected.Forget(controllers.Key(job))
+			c.backoff.forget(controllers.Key(job)) // another Job of its name starts anew
 			c.wrote.Forget(string(job.UID))
 			c.ask(job, controllers.Cause("jobs", job, "deleted"))
 			c.releaseAll(job, "deleted")
