@@ -78,6 +78,7 @@ func (s *Server) bindOnce(ctx context.Context, op *operation, binding *corev1.Bi
 	bound.Annotations = merged(pod.Annotations, binding.Annotations)
 	bound.Labels = merged(pod.Labels, binding.Labels)
 	bound.Status.Conditions = withCondition(pod.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue})
+	bound.Status.NominatedNodeName = "" // it was for the time until now
 	if op.dryRun {
 		return nil
 	}

@@ -16,6 +16,9 @@ func TestBinding(t *testing.T) {
 	_, c := start(t)
 	pods := client.Of[*corev1.Pod](c)
 	before := must(pods.Create(t.Context(), pod("p")))(t)
+	expected := before.DeepCopy()
+	expected.Status.NominatedNodeName = "worker-1"
+	must(pods.UpdateStatus(t.Context(), expected))(t)
 	bind := func(node string) error {
 		binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"}, Target: corev1.ObjectReference{Kind: "Node", Name: node}}
 		_, err := c.Create(t.Context(), podsGVR, "default", "p", binding, metav1.CreateOptions{}, "binding")
@@ -27,6 +30,9 @@ func TestBinding(t *testing.T) {
 	bound := must(pods.Get(t.Context(), "default", "p"))(t)
 	if bound.Spec.NodeName != "worker-1" || before.Spec.NodeName != "" {
 		t.Errorf("bound to %q, before to %q", bound.Spec.NodeName, before.Spec.NodeName)
+	}
+	if bound.Status.NominatedNodeName != "" {
+		t.Errorf("still expected on %q", bound.Status.NominatedNodeName)
 	}
 	if c := bound.Status.Conditions; len(c) != 1 || c[0].Type != corev1.PodScheduled || c[0].Status != corev1.ConditionTrue || c[0].LastTransitionTime.IsZero() {
 		t.Errorf("conditions are %v", c)
