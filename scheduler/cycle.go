@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"kubette/loop"
 	"kubette/scheduler/framework"
 )
@@ -56,6 +58,11 @@ func (e *unfit) Error() string { return e.message }
 
 // schedule tries to place a pod: the choice in two rounds, then the binding, or else the search for pods to evict.
 func (s *Scheduler) schedule(ctx context.Context, q *queued) error {
+	if q.pod.Terminating() {
+		s.queue.remove(q.pod.UID)
+		s.events.Event(q.pod.Pod, corev1.EventTypeWarning, "FailedScheduling", "skip schedule deleting pod: %s", q.pod.Key())
+		return nil
+	}
 	t := &trial{queued: q, cycle: &framework.Cycle{Pod: q.pod, Cluster: s.cluster}}
 	t.record = &record{attempt: q.attempts, began: time.Now(), trace: traceID(ctx)}
 	node, err := s.choose(t)
@@ -301,7 +308,11 @@ func (s *Scheduler) refused(ctx context.Context, t *trial, none *unfit) {
 	loop.Say(ctx, "Unschedulable", "message", message, "refusedBy", none.refusedBy)
 	t.record.outcome, t.record.message = OutcomeUnschedulable, message
 	s.decisions.keep(q.pod.Key(), t.record)
-	s.queue.wait(q, none.refusedBy)
+	if none.message == noNodes {
+		s.queue.retry(q, "retry without nodes") // no plugin refused it that could tell what helps
+	} else {
+		s.queue.wait(q, none.refusedBy)
+	}
 	if nominate != nil {
 		s.nominate(q.pod, *nominate)
 	}
@@ -310,7 +321,7 @@ func (s *Scheduler) refused(ctx context.Context, t *trial, none *unfit) {
 
 // failed deals with an attempt that ended in an error: the pod is tried again after a while.
 func (s *Scheduler) failed(q *queued, cause string, err error) {
-	s.queue.retry(q)
+	s.queue.retry(q, "retry after an error")
 	s.nominate(q.pod, "")
 	s.sayUnschedulable(q.pod, cause, schedulerError, err.Error(), new(string))
 }

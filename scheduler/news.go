@@ -35,20 +35,24 @@ func (s *Scheduler) watch(informers *client.Informers) {
 		Update: func(_, n *corev1.Namespace) { s.inbox.post(func() { s.seeNamespace(n) }) },
 		Delete: func(n *corev1.Namespace) { s.inbox.post(func() { s.cluster.SetNamespace(n.Name, nil) }) },
 	})
-	claim := func(c *corev1.PersistentVolumeClaim) {
-		s.inbox.post(func() { s.wake(&framework.Event{Kind: framework.ClaimChanged, Claim: c}) })
-	}
+	tell := func(event *framework.Event) { s.inbox.post(func() { s.wake(event) }) }
 	client.InformerFor[*corev1.PersistentVolumeClaim](informers).Handle(client.Handler[*corev1.PersistentVolumeClaim]{
-		Add: claim, Update: func(_, c *corev1.PersistentVolumeClaim) { claim(c) },
+		Add: func(c *corev1.PersistentVolumeClaim) { tell(&framework.Event{Kind: framework.ClaimAdded, Claim: c}) },
+		Update: func(_, c *corev1.PersistentVolumeClaim) {
+			tell(&framework.Event{Kind: framework.ClaimUpdated, Claim: c})
+		},
 	})
-	tell := func(kind framework.EventKind) { s.inbox.post(func() { s.wake(&framework.Event{Kind: kind}) }) }
 	client.InformerFor[*corev1.PersistentVolume](informers).Handle(client.Handler[*corev1.PersistentVolume]{
-		Add:    func(*corev1.PersistentVolume) { tell(framework.VolumeChanged) },
-		Update: func(_, _ *corev1.PersistentVolume) { tell(framework.VolumeChanged) },
+		Add: func(v *corev1.PersistentVolume) { tell(&framework.Event{Kind: framework.VolumeAdded, Volume: v}) },
+		Update: func(old, v *corev1.PersistentVolume) {
+			tell(&framework.Event{Kind: framework.VolumeUpdated, OldVolume: old, Volume: v})
+		},
 	})
 	client.InformerFor[*storagev1.StorageClass](informers).Handle(client.Handler[*storagev1.StorageClass]{
-		Add:    func(*storagev1.StorageClass) { tell(framework.StorageClassChanged) },
-		Update: func(_, _ *storagev1.StorageClass) { tell(framework.StorageClassChanged) },
+		Add: func(c *storagev1.StorageClass) { tell(&framework.Event{Kind: framework.StorageClassAdded, Class: c}) },
+		Update: func(old, c *storagev1.StorageClass) {
+			tell(&framework.Event{Kind: framework.StorageClassUpdated, OldClass: old, Class: c})
+		},
 	})
 }
 
@@ -84,27 +88,44 @@ func (s *Scheduler) seePod(pod *corev1.Pod) {
 		s.seePlaced(pod)
 	case pod.Spec.SchedulerName != s.name:
 	case s.placed[pod.UID] != nil:
-		// Its binding is under way: what the API says is older.
-	case pod.DeletionTimestamp != nil:
-		s.queue.remove(pod.UID)
-		s.nominate(&framework.Pod{Pod: pod}, "")
+		// Its binding is under way: what the API says is older. But if it is on its way out it will not be bound.
+		if p := s.placed[pod.UID]; pod.DeletionTimestamp != nil && p.assumed != nil {
+			s.unplace(pod.UID, p)
+		}
 	default:
 		s.seeWaiting(pod)
 	}
 }
 
+// seeWaiting takes in a pod that has no node. One that is on its way out, because of a finalizer, stays: kube-scheduler says
+// so when it is its turn, and then forgets it.
 func (s *Scheduler) seeWaiting(object *corev1.Pod) {
 	q, known := s.queue.all[object.UID]
-	switch {
-	case !known:
+	if !known {
 		pod := framework.NewPod(object)
 		s.queue.add(pod, "pod added")
 		s.nominate(pod, object.Status.NominatedNodeName)
-	case q.pod.SameForScheduling(object):
+		return
+	}
+	old := q.pod
+	before := old.Status.NominatedNodeName
+	if old.SameForScheduling(object) {
 		q.pod.Pod = object // only its status was changed
-	default:
+	} else {
 		s.queue.change(q, framework.NewPod(object))
 	}
+	if now := object.Status.NominatedNodeName; now != before {
+		s.nominate(q.pod, now)
+		if before != "" {
+			s.nominationGone(old)
+		}
+	}
+}
+
+// nominationGone wakes the pods for which no room was left because it was kept for another.
+func (s *Scheduler) nominationGone(pod *framework.Pod) {
+	event := &framework.Event{Kind: framework.PodGone, Pod: pod, Cluster: s.cluster}
+	s.queue.wakeUpTo(pod.Priority, event)
 }
 
 // seePlaced takes in a pod that has a node.
@@ -138,12 +159,13 @@ func (s *Scheduler) seePlaced(object *corev1.Pod) {
 // losePod takes in that a pod is gone or has finished.
 func (s *Scheduler) losePod(pod *corev1.Pod) {
 	s.queue.remove(pod.UID)
+	expected, nominated := s.nominated[pod.UID]
 	s.nominate(&framework.Pod{Pod: pod}, "")
-	p, known := s.placed[pod.UID]
-	if !known {
-		return
+	if p, known := s.placed[pod.UID]; known {
+		s.unplace(pod.UID, p)
+	} else if nominated {
+		s.nominationGone(expected.pod)
 	}
-	s.unplace(pod.UID, p)
 }
 
 func (s *Scheduler) unplace(uid types.UID, p *placement) {
@@ -189,13 +211,13 @@ func (s *Scheduler) loseNode(node *corev1.Node) {
 }
 
 func (s *Scheduler) seeNamespace(namespace *corev1.Namespace) {
-	if maps.Equal(s.cluster.NamespaceLabels(namespace.Name), namespace.Labels) {
+	old, now := s.cluster.NamespaceLabels(namespace.Name), labels.Set(namespace.Labels)
+	if maps.Equal(old, now) {
 		return
 	}
-	set := labels.Set(namespace.Labels)
-	if set == nil {
-		set = labels.Set{}
+	if now == nil {
+		now = labels.Set{}
 	}
-	s.cluster.SetNamespace(namespace.Name, set)
-	s.wake(&framework.Event{Kind: framework.NamespaceChanged})
+	s.cluster.SetNamespace(namespace.Name, now)
+	s.wake(&framework.Event{Kind: framework.NamespaceLabelled, Namespace: namespace.Name, OldLabels: old, Labels: now})
 }

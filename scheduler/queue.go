@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"container/heap"
+	"math"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -22,8 +23,12 @@ const (
 	maxBackoff = 10 * time.Second
 )
 
-// queue holds the pods that have no node, each in one of four places: ready to be tried; backing off, which is the same a
-// little later; waiting for something to happen; or held by a gate.
+// window is how exactly the end of a back-off is told. All pods whose back-off ends within the same one are let out when it
+// is over, so that the most important of them is first.
+const window = time.Second
+
+// queue holds the pods that have no node, each in one of five places: ready to be tried; backing off, which is the same a
+// little later, and may be cut short unless the pod failed by an error; waiting for something to happen; or held by a gate.
 type queue struct {
 	gates  []framework.Gate
 	wakers map[string]framework.Waker
@@ -32,6 +37,7 @@ type queue struct {
 	waiting map[types.UID]*queued
 	ready   heapOf
 	backing heapOf
+	failed  heapOf
 	counter int64
 	look    time.Time // when to look next for pods that have waited for longest
 }
@@ -42,6 +48,7 @@ const (
 	nowhere place = iota // being tried, or gone
 	ready
 	backing
+	failed
 	waiting
 	gated
 )
@@ -57,12 +64,13 @@ type queued struct {
 	failures int       // attempts in a row after which it had to wait, for the back-off
 	errors   int       // attempts in a row that ended in an error
 	since    time.Time // when it was queued, or last failed
-	until    time.Time // end of its back-off
+	until    time.Time // end of its back-off: it lasts to the end of the window that begins then
 	number   int64     // in the order in which pods came
 
-	refusedBy  []string // plugins; an event helps the pod if it helps with one of them
-	preempting bool     // pods are being evicted for it: that it is in vain to try before
-	missed     bool     // something that helps happened meanwhile
+	refusedBy  []string  // plugins; an event helps the pod if it helps with one of them
+	preempting bool      // pods are being evicted for it: that it is in vain to try before
+	lastVictim types.UID // the pod that is evicted last
+	missed     bool      // it is gone already
 }
 
 func newQueue(gates []framework.Gate, wakers map[string]framework.Waker) *queue {
@@ -81,8 +89,9 @@ func newQueue(gates []framework.Gate, wakers map[string]framework.Waker) *queue 
 		if !a.until.Equal(b.until) {
 			return a.until.Before(b.until)
 		}
-		return a.number < b.number
+		return q.ready.less(a, b)
 	}
+	q.failed.less = q.backing.less
 	return q
 }
 
@@ -109,23 +118,38 @@ func (q *queue) held(p *queued) bool {
 	return false
 }
 
-// change takes over a pod of which something was changed that may matter: then it is tried again.
+// change takes over a newer version of a pod. One that waits is tried again if what was changed can help it.
 func (q *queue) change(p *queued, pod *framework.Pod) {
-	fix := p.place == ready // its priority decides where it stands in the heap
+	event := &framework.Event{Kind: framework.OwnUpdate, OldPod: p.pod, Pod: pod}
 	p.pod = pod
-	switch {
-	case q.held(p):
-		q.leave(p)
-		p.place = gated
-	case p.place == gated:
-		p.since = time.Now()
-		p.place = nowhere
-		q.put(p, "gates removed")
-	case p.place == waiting:
-		q.move(p, "pod changed")
-	case fix:
-		heap.Fix(&q.ready, p.index)
+	switch p.place {
+	case gated:
+		if !q.held(p) {
+			p.place = nowhere
+			q.put(p, "gates removed")
+		}
+	case waiting:
+		if q.helps(event, p) {
+			q.move(p, event.String())
+		}
+	default:
+		if h := q.heap(p.place); h != nil { // its priority decides where it stands
+			heap.Fix(h, p.index)
+		}
 	}
+}
+
+// heap returns the heap of a place, nil if it has none.
+func (q *queue) heap(place place) *heapOf {
+	switch place {
+	case ready:
+		return &q.ready
+	case backing:
+		return &q.backing
+	case failed:
+		return &q.failed
+	}
+	return nil
 }
 
 // remove forgets a pod.
@@ -138,27 +162,38 @@ func (q *queue) remove(uid types.UID) {
 
 // leave takes a pod from its place.
 func (q *queue) leave(p *queued) {
-	switch p.place {
-	case ready:
-		heap.Remove(&q.ready, p.index)
-	case backing:
-		heap.Remove(&q.backing, p.index)
-	case waiting:
-		delete(q.waiting, p.pod.UID)
+	if h := q.heap(p.place); h != nil {
+		heap.Remove(h, p.index)
 	}
+	delete(q.waiting, p.pod.UID)
 	p.place = nowhere
 }
 
 // put makes a pod ready, or lets it back off first if its time is not yet over.
 func (q *queue) put(p *queued, cause string) {
-	p.cause = cause
-	if p.until.After(time.Now()) {
-		p.place = backing
-		heap.Push(&q.backing, p)
-		return
+	switch {
+	case !p.backsOff(time.Now()):
+		q.enter(ready, p, cause)
+	case p.errors > 0:
+		q.enter(failed, p, cause)
+	default:
+		q.enter(backing, p, cause)
 	}
-	p.place = ready
-	heap.Push(&q.ready, p)
+}
+
+// enter puts a pod into a place that has a heap.
+func (q *queue) enter(place place, p *queued, cause string) {
+	p.place, p.cause = place, cause
+	heap.Push(q.heap(place), p)
+}
+
+// backsOff says that a pod's back-off is not over.
+func (p *queued) backsOff(now time.Time) bool { return !p.until.Before(now.Truncate(window)) }
+
+// backOff has a pod back off after so many failures.
+func (p *queued) backOff(failures int) {
+	p.since = time.Now()
+	p.until = p.since.Add(backoff(failures)).Truncate(window)
 }
 
 // next returns the pod to try next without taking it; or, when there is none, when to ask again, 0 for no time known.
@@ -188,26 +223,22 @@ func (q *queue) flush(now time.Time) {
 
 func (q *queue) nextTried(now time.Time) (*queued, time.Duration) {
 	q.flush(now)
-	for len(q.backing.pods) > 0 && !q.backing.pods[0].until.After(now) {
-		p := q.backing.pods[0]
-		q.leave(p)
-		p.place = ready
-		heap.Push(&q.ready, p)
-	}
-	if len(q.ready.pods) > 0 {
-		return q.ready.pods[0], 0
-	}
-	// With nothing else to do there is no point in waiting; but what failed by an error is given time to pass.
-	var earliest *queued
-	for _, p := range q.backing.pods {
-		if p.errors == 0 && (earliest == nil || q.backing.less(p, earliest)) {
-			earliest = p
+	for _, h := range []*heapOf{&q.backing, &q.failed} {
+		for len(h.pods) > 0 && !h.pods[0].backsOff(now) {
+			p := h.pods[0]
+			q.leave(p)
+			q.enter(ready, p, p.cause)
 		}
 	}
-	if earliest == nil && len(q.backing.pods) > 0 {
-		return nil, q.backing.pods[0].until.Sub(now)
+	switch {
+	case len(q.ready.pods) > 0:
+		return q.ready.pods[0], 0
+	case len(q.backing.pods) > 0: // with nothing else to do there is no point in waiting
+		return q.backing.pods[0], 0
+	case len(q.failed.pods) > 0: // but what failed by an error is given time to pass
+		return nil, q.failed.pods[0].until.Add(window).Sub(now)
 	}
-	return earliest, 0
+	return nil, 0
 }
 
 // take takes a pod out to be tried; false if it is no longer to be.
@@ -224,19 +255,17 @@ func (q *queue) take(p *queued) bool {
 func (q *queue) wait(p *queued, refusedBy []string) {
 	p.refusedBy, p.errors = refusedBy, 0
 	p.failures++
-	p.since = time.Now()
-	p.until = p.since.Add(backoff(p.failures))
+	p.backOff(p.failures)
 	p.place = waiting
 	q.waiting[p.pod.UID] = p
 }
 
 // retry puts a pod back whose attempt ended in an error that has nothing to do with it.
-func (q *queue) retry(p *queued) {
+func (q *queue) retry(p *queued, cause string) {
 	p.errors++
-	p.since = time.Now()
-	p.until = p.since.Add(backoff(p.errors))
+	p.backOff(p.errors)
 	q.all[p.pod.UID] = p
-	q.put(p, "retry after an error")
+	q.put(p, cause)
 }
 
 func backoff(failures int) time.Duration {
@@ -250,11 +279,18 @@ func backoff(failures int) time.Duration {
 }
 
 // wake moves the pods that an event can help.
-func (q *queue) wake(event *framework.Event) {
+func (q *queue) wake(event *framework.Event) { q.wakeUpTo(math.MaxInt32, event) }
+
+// wakeUpTo is wake for pods that are not more important than so much.
+func (q *queue) wakeUpTo(priority int32, event *framework.Event) {
 	for _, p := range q.waiting {
-		if q.helps(event, p) {
-			q.move(p, event.String())
+		if p.pod.Priority > priority || !q.helps(event, p) {
+			continue
 		}
+		if p.preempting && event.Kind == framework.PodGone && event.Pod.UID == p.lastVictim {
+			p.missed = true
+		}
+		q.move(p, event.String())
 	}
 }
 
@@ -267,21 +303,25 @@ func (q *queue) helps(event *framework.Event, p *queued) bool {
 	return len(p.refusedBy) == 0
 }
 
-// move has a waiting pod tried again.
+// move has a waiting pod tried again. While pods are being evicted for it that is in vain: it waits until they are gone.
 func (q *queue) move(p *queued, cause string) {
-	if p.place != waiting {
-		return
-	}
-	if p.preempting {
-		p.missed = true
+	if p.place != waiting || p.preempting {
 		return
 	}
 	q.leave(p)
 	q.put(p, cause)
 }
 
+// activate has a pod tried again at once.
+func (q *queue) activate(p *queued, cause string) {
+	if p.place == waiting || p.place == backing || p.place == failed {
+		q.leave(p)
+		q.enter(ready, p, cause)
+	}
+}
+
 // depth is how many pods could be tried now.
-func (q *queue) depth() int { return len(q.ready.pods) + len(q.backing.pods) }
+func (q *queue) depth() int { return len(q.ready.pods) + len(q.backing.pods) + len(q.failed.pods) }
 
 // heapOf is a heap of pods by an order of its own.
 type heapOf struct {

@@ -44,7 +44,8 @@ func TestQueueOrder(t *testing.T) {
 	})
 }
 
-// Failing pods back off from 1 s to 10 s when they are woken; while there is nothing else to do they are not kept waiting.
+// Failing pods back off from 1 s to 10 s when they are woken, and to the end of that second; while there is nothing else to do
+// they are not kept waiting.
 func TestQueueBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(nil, nil)
@@ -64,7 +65,11 @@ func TestQueueBackoff(t *testing.T) {
 			if next, _ := q.next(time.Now()); next != pod {
 				t.Fatalf("attempt %d: nothing is next although there is nothing else to do", pod.attempts)
 			}
-			time.Sleep(want * time.Second)
+			time.Sleep(want*time.Second + window - 1)
+			if pod.until.Equal(time.Now().Truncate(window)) && !pod.backsOff(time.Now()) {
+				t.Fatalf("attempt %d: its back-off is over too soon", pod.attempts)
+			}
+			time.Sleep(1)
 			if next, _ := q.next(time.Now()); next != pod || pod.place != ready {
 				t.Fatalf("attempt %d: not ready after its back-off", pod.attempts)
 			}
@@ -78,13 +83,39 @@ func TestQueueErrorBackoff(t *testing.T) {
 		q := newQueue(nil, nil)
 		pod := q.add(queuedPod("web", 0), "")
 		q.take(pod)
-		q.retry(pod)
-		if next, wait := q.next(time.Now()); next != nil || wait != time.Second {
+		time.Sleep(300 * time.Millisecond)
+		q.retry(pod, "")
+		// From 0.3 s to 1.3 s, and to the end of that second.
+		if next, wait := q.next(time.Now()); next != nil || wait != 1700*time.Millisecond {
 			t.Errorf("next %v, wait %v", next, wait)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(1699 * time.Millisecond)
+		if next, _ := q.next(time.Now()); next != nil {
+			t.Error("ready before the end of its back-off")
+		}
+		time.Sleep(time.Millisecond)
 		if next, _ := q.next(time.Now()); next != pod {
 			t.Error("not ready after its back-off")
+		}
+	})
+}
+
+// Of pods whose back-off ends within the same second the most important comes first, though another failed before it.
+func TestQueueBackoffByPriority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(nil, nil)
+		for i, priority := range []int32{0, 5, 9} {
+			pod := q.add(queuedPod(fmt.Sprint(i), priority), "")
+			q.take(pod)
+			q.wait(pod, []string{"NodeAffinity"})
+			time.Sleep(400 * time.Millisecond) // the last one fails a second later
+			if i == 1 {
+				time.Sleep(400 * time.Millisecond)
+			}
+		}
+		q.wake(&framework.Event{Kind: framework.NodeAdded})
+		if got := fmt.Sprint(order(q)); got != "[1 0 2]" {
+			t.Errorf("order %s", got)
 		}
 	})
 }
@@ -119,26 +150,36 @@ func TestQueueFlush(t *testing.T) {
 
 func TestQueueGatesAndChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue([]framework.Gate{plugins.SchedulingGates{}}, nil)
+		q := newQueue([]framework.Gate{plugins.SchedulingGates{}}, map[string]framework.Waker{"TaintToleration": plugins.TaintToleration{}})
 		pod := queuedPod("web", 0)
 		pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "a"}}
 		held := q.add(pod, "")
 		if got := order(q); len(got) != 0 {
 			t.Errorf("a gated pod came out: %v", got)
 		}
+		time.Sleep(time.Second)
+		q.add(queuedPod("later", 0), "")
+		time.Sleep(time.Second)
 		q.change(held, queuedPod("web", 0))
 		if next, _ := q.next(time.Now()); next != held {
-			t.Error("the pod did not come when its gate was gone")
+			t.Error("the pod did not come in its turn when its gate was gone")
 		}
+		q.remove("later")
 		q.add(queuedPod("other", 5), "")
 		q.change(held, queuedPod("web", 10))
 		if got := fmt.Sprint(order(q)); got != "[web other]" {
 			t.Errorf("order after a change of priority: %s", got)
 		}
-		q.wait(held, []string{"NodeAffinity"})
-		q.change(held, queuedPod("web", 10))
-		if held.place == waiting {
-			t.Error("a changed pod was not tried again")
+		q.wait(held, []string{"TaintToleration"})
+		changed := queuedPod("web", 10)
+		changed.Labels = map[string]string{"color": "red"}
+		if q.change(held, changed); held.place != waiting || held.pod != changed {
+			t.Error("a change that does not help was not taken over, or the pod is tried again")
+		}
+		changed = queuedPod("web", 10)
+		changed.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+		if q.change(held, changed); held.place == waiting {
+			t.Error("a change that helps did not wake the pod")
 		}
 		q.remove("web")
 		if len(q.all) != 1 || len(q.waiting) != 0 || q.depth() != 0 {

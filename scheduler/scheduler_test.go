@@ -95,7 +95,14 @@ func TestNoNodes(t *testing.T) {
 	inBubble(t, nil, func(c *cluster) {
 		c.create(makePod("web", ""))
 		c.wantReason("web", "no nodes available to schedule pods")
+		// Nothing says what helps, so that it is tried again and again, as after an error.
+		time.Sleep(time.Minute)
+		if got := c.attempts("web"); got != 8 { // backing off for 1, 2, 4, 8, 10, 10, 10 seconds, each to the end of the second
+			t.Errorf("tried %d times in a minute", got)
+		}
 		c.addNode(makeNode("worker-1", "1", "1Gi"))
+		c.wantNode("web", "")
+		time.Sleep(11 * time.Second)
 		c.wantNode("web", "worker-1")
 	})
 }
@@ -134,9 +141,9 @@ func TestWaitingPodsWakeForWhatHelpsOnly(t *testing.T) {
 		want("after the right label", 1, 2)
 		c.wantNode("selective", "worker-2")
 		c.delete("small")
-		want("after a pod went that took nothing", 1, 2)
+		want("after a pod went, which others may have to do, too", 2, 2)
 		c.delete("b")
-		want("after room was made", 2, 2)
+		want("after room was made", 3, 2)
 		c.wantNode("web", "worker-2")
 	})
 }
@@ -315,8 +322,8 @@ func TestRetriesBinding(t *testing.T) {
 		for _, step := range []struct {
 			after time.Duration
 			node  string
-		}{{900 * time.Millisecond, ""}, {2200 * time.Millisecond, ""}, {3800 * time.Millisecond, ""}, {200 * time.Millisecond, "worker-1"}} {
-			time.Sleep(step.after) // back-off of 1, 2 and 4 seconds
+		}{{1800 * time.Millisecond, ""}, {3 * time.Second, ""}, {5 * time.Second, ""}, {200 * time.Millisecond, "worker-1"}} {
+			time.Sleep(step.after) // back-off of 1, 2 and 4 seconds, each to the end of the second
 			c.wantNode("web", step.node)
 		}
 		if got := c.attempts("web"); got != 4 {

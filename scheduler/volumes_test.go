@@ -135,7 +135,7 @@ func TestVolumeThatCannotBeMade(t *testing.T) {
 		// The provisioner gives up by taking the mark away; the pod is tried again after a while.
 		edit(c, "default", "data", func(claim *corev1.PersistentVolumeClaim) { delete(claim.Annotations, selectedNode) })
 		c.wantEvent("db", "FailedScheduling", `running PreBind plugin "VolumeBinding": provisioning failed for PVC "data"`)
-		time.Sleep(1100 * time.Millisecond)
+		time.Sleep(2100 * time.Millisecond)
 		if node := get[*corev1.PersistentVolumeClaim](c, "default", "data").Annotations[selectedNode]; node != "worker-1" {
 			t.Errorf("the claim is marked with node %q", node)
 		}

@@ -178,35 +178,6 @@ func (c *affinityCheck) change(pod *framework.Pod, node *framework.Node, n int64
 	}
 }
 
-// Helps implements framework.Waker: a pod that it needs came, one that it does not get on with went, or nodes changed
-// places.
-func (InterPodAffinity) Helps(event *framework.Event, pod *framework.Pod) bool {
-	switch event.Kind {
-	case framework.PodAssigned:
-		return matchesAny(pod.Affinity, event.Pod, event.Cluster)
-	case framework.PodGone:
-		return matchesAny(pod.AntiAffinity, event.Pod, event.Cluster) || matchesAny(event.Pod.AntiAffinity, pod, event.Cluster)
-	case framework.PodUpdated:
-		return matchesAny(pod.Affinity, event.Pod, event.Cluster) || matchesAny(pod.AntiAffinity, event.OldPod, event.Cluster)
-	case framework.NodeAdded:
-		return true
-	case framework.NodeUpdated:
-		return !sameStrings(event.OldNode.Labels, event.Node.Labels)
-	case framework.NamespaceChanged:
-		return true
-	}
-	return false
-}
-
-func matchesAny(terms []framework.Term, pod *framework.Pod, cluster *framework.Cluster) bool {
-	for i := range terms {
-		if terms[i].Matches(pod.Namespace, labels.Set(pod.Labels), cluster.NamespaceLabels(pod.Namespace)) {
-			return true
-		}
-	}
-	return false
-}
-
 // requiredWeight is what a required affinity term of a pod that is there counts in the score of one that it matches.
 const requiredWeight = 1
 

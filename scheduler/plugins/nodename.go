@@ -29,6 +29,6 @@ func (name nodeNameCheck) Check(node *framework.Node) *framework.Status {
 }
 
 // Helps implements framework.Waker.
-func (NodeName) Helps(event *framework.Event, pod *framework.Pod) bool {
-	return event.Kind == framework.NodeAdded && event.Node.Name == pod.Spec.NodeName
+func (NodeName) Helps(event *framework.Event, _ *framework.Pod) bool {
+	return event.Kind == framework.NodeAdded
 }

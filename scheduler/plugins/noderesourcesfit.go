@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"kubette/scheduler/framework"
 )
@@ -124,26 +123,53 @@ func (s *fitScore) Score(node *framework.Node) int64 {
 // Normalize has nothing to do: the scores are percentages already.
 func (*fitScore) Normalize([]int64) {}
 
-// Helps implements framework.Waker: room where there was too little.
+// Helps implements framework.Waker: a pod went or asks for less of what the pod wants, or a node has more of it. Whether there
+// is room now is not asked, as kube-scheduler does not either: with one pod less, others may have become worth evicting.
 func (NodeResourcesFit) Helps(event *framework.Event, pod *framework.Pod) bool {
-	name := ""
 	switch event.Kind {
+	case framework.PodGone:
+		return true
+	case framework.PodUpdated:
+		return eachAmount(&event.Pod.Requests, &event.OldPod.Requests, func(name corev1.ResourceName, now, before int64) bool {
+			return now < before && pod.Requests.Of(name) > 0
+		})
+	case framework.OwnUpdate:
+		return eachAmount(&event.Pod.Requests, &event.OldPod.Requests, func(_ corev1.ResourceName, now, before int64) bool {
+			return now < before
+		})
 	case framework.NodeAdded:
-		name = event.Node.Name
+		return fitsEmpty(pod, event.Node)
 	case framework.NodeUpdated:
-		if equalResources(event.OldNode.Status.Allocatable, event.Node.Status.Allocatable) {
+		if !fitsEmpty(pod, event.Node) {
 			return false
 		}
-		name = event.Node.Name
-	case framework.PodUpdated, framework.PodGone:
-		name = event.Pod.Spec.NodeName
-	default:
-		return false
+		before, now := framework.NewResources(event.OldNode.Status.Allocatable), framework.NewResources(event.Node.Status.Allocatable)
+		return now.Pods > before.Pods || eachAmount(&pod.Requests, &now, func(name corev1.ResourceName, wanted, has int64) bool {
+			return wanted > 0 && has > before.Of(name)
+		})
 	}
-	node, ok := event.Cluster.Node(name)
-	return ok && roomy(&pod.Requests, node)
+	return false
 }
 
-func equalResources(a, b corev1.ResourceList) bool {
-	return maps.EqualFunc(a, b, func(x, y resource.Quantity) bool { return x.Cmp(y) == 0 })
+// fitsEmpty says that a pod would fit on a node that nothing else runs on.
+func fitsEmpty(pod *framework.Pod, node *corev1.Node) bool {
+	return roomy(&pod.Requests, &framework.Node{Allocatable: framework.NewResources(node.Status.Allocatable)})
+}
+
+// eachAmount says whether some resource is such that a question is answered with yes. It is asked with the resource's amount
+// in both lists.
+func eachAmount(a, b *framework.Resources, ask func(name corev1.ResourceName, a, b int64) bool) bool {
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
+		if ask(name, a.Of(name), b.Of(name)) {
+			return true
+		}
+	}
+	for _, others := range []map[corev1.ResourceName]int64{a.Others, b.Others} {
+		for name := range others {
+			if ask(name, a.Of(name), b.Of(name)) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -39,9 +39,11 @@ func (cordonCheck) Check(node *framework.Node) *framework.Status {
 	return nil
 }
 
-// Helps implements framework.Waker.
-func (NodeUnschedulable) Helps(event *framework.Event, _ *framework.Pod) bool {
+// Helps implements framework.Waker: a node was uncordoned, or the pod tolerates now that it is cordoned.
+func (NodeUnschedulable) Helps(event *framework.Event, pod *framework.Pod) bool {
 	switch event.Kind {
+	case framework.OwnUpdate:
+		return event.ToleratesMore() && toleratesCordon(pod)
 	case framework.NodeAdded:
 		return !event.Node.Spec.Unschedulable
 	case framework.NodeUpdated:

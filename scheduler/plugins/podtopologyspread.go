@@ -1,7 +1,10 @@
 package plugins
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
@@ -191,48 +194,39 @@ func (c *spreadCheck) change(pod *framework.Pod, node *framework.Node, times int
 	}
 }
 
-// Helps implements framework.Waker: a pod that is counted came, went or changed, or a place did.
+// Helps implements framework.Waker: a pod that is counted came or went, one is counted now and was not before or the other
+// way round, or a place changed. That pods on their way out are not counted any more wakes nobody: they are gone soon.
 func (PodTopologySpread) Helps(event *framework.Event, pod *framework.Pod) bool {
 	all := constraints(pod, corev1.DoNotSchedule)
 	switch event.Kind {
-	case framework.PodAssigned, framework.PodGone, framework.PodUpdated:
-		return countedBy(all, pod, event.Pod) || event.OldPod != nil && countedBy(all, pod, event.OldPod)
-	case framework.NodeAdded:
-		return hasKeys(event.Node, all)
-	case framework.NodeDeleted:
+	case framework.PodAssigned, framework.PodGone:
+		return event.Pod.Namespace == pod.Namespace && slices.ContainsFunc(all, func(s spread) bool {
+			return s.selector.Matches(labels.Set(event.Pod.Labels))
+		})
+	case framework.PodUpdated:
+		return event.Pod.Namespace == pod.Namespace && countedOtherwise(event, all)
+	case framework.OwnUpdate:
+		return countedOtherwise(event, all) ||
+			event.ToleratesMore() && slices.ContainsFunc(all, func(s spread) bool { return s.honorsTaints })
+	case framework.NodeAdded, framework.NodeDeleted:
 		return hasKeys(event.Node, all)
 	case framework.NodeUpdated:
-		return hasKeys(event.Node, all) && !sameStrings(event.OldNode.Labels, event.Node.Labels) ||
-			hasKeys(event.OldNode, all) != hasKeys(event.Node, all) ||
-			tolerates(pod.Spec.Tolerations, event.OldNode) != tolerates(pod.Spec.Tolerations, event.Node)
+		if hasKeys(event.OldNode, all) != hasKeys(event.Node, all) {
+			return true
+		}
+		return hasKeys(event.Node, all) && (!equality.Semantic.DeepEqual(event.OldNode.Spec.Taints, event.Node.Spec.Taints) ||
+			slices.ContainsFunc(all, func(s spread) bool { return event.OldNode.Labels[s.key] != event.Node.Labels[s.key] }))
 	}
 	return false
 }
 
-func countedBy(all []spread, pod, other *framework.Pod) bool {
-	if other.Namespace != pod.Namespace {
-		return false
-	}
-	for i := range all {
-		if all[i].selector.Matches(labels.Set(other.Labels)) {
-			return true
-		}
-	}
-	return false
+// countedOtherwise says that a pod was relabelled so that some constraint counts it now, or does no more.
+func countedOtherwise(event *framework.Event, all []spread) bool {
+	return event.Relabelled() && slices.ContainsFunc(all, func(s spread) bool {
+		return s.selector.Matches(labels.Set(event.OldPod.Labels)) != s.selector.Matches(labels.Set(event.Pod.Labels))
+	})
 }
 
 func hasKeys(node *corev1.Node, all []spread) bool {
 	return hasAllKeys(&framework.Node{Node: node}, all)
-}
-
-func sameStrings(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for key, value := range a {
-		if other, ok := b[key]; !ok || other != value {
-			return false
-		}
-	}
-	return true
 }

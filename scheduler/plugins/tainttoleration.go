@@ -71,9 +71,11 @@ func (tolerations taintScore) Score(node *framework.Node) int64 {
 // Normalize makes few such taints better than many.
 func (taintScore) Normalize(scores []int64) { framework.NormalizeByHighest(scores, true) }
 
-// Helps implements framework.Waker.
+// Helps implements framework.Waker: a node lost a taint, or the pod got a toleration.
 func (TaintToleration) Helps(event *framework.Event, pod *framework.Pod) bool {
 	switch event.Kind {
+	case framework.OwnUpdate:
+		return event.ToleratesMore()
 	case framework.NodeAdded:
 		return tolerates(pod.Spec.Tolerations, event.Node)
 	case framework.NodeUpdated:

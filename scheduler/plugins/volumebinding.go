@@ -3,11 +3,13 @@ package plugins
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/component-helpers/storage/ephemeral"
 	"k8s.io/component-helpers/storage/volume"
 
@@ -207,15 +209,15 @@ func (c *volumeCheck) Unreserve() {
 	c.chosen = nil
 }
 
+// PreBindPreFlight implements framework.Reserver.
+func (c *volumeCheck) PreBindPreFlight() bool { return c.chosen != nil }
+
 // bindTimeout is how long a pod waits for its volumes before it is scheduled anew.
 const bindTimeout = 10 * time.Minute
 
 // PreBind implements framework.Reserver: it says in the API what is to be bound or made, and waits until it is.
 func (c *volumeCheck) PreBind(ctx context.Context) error {
 	chosen := c.chosen
-	if chosen == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, bindTimeout)
 	defer cancel()
 	if err := c.volumes.write(ctx, chosen); err != nil {
@@ -235,20 +237,22 @@ func (c *volumeCheck) PreBind(ctx context.Context) error {
 	}
 }
 
-// Helps implements framework.Waker.
+// Helps implements framework.Waker: a claim of the pod's, a volume or a class that may be its own, or a node elsewhere.
 func (p VolumeBinding) Helps(event *framework.Event, pod *framework.Pod) bool {
 	switch event.Kind {
-	case framework.ClaimChanged:
+	case framework.ClaimAdded, framework.ClaimUpdated:
 		if event.Claim.Namespace != pod.Namespace {
 			return false
 		}
 		return slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
 			return claimName(pod.Pod, &v) == event.Claim.Name
 		})
-	case framework.VolumeChanged, framework.StorageClassChanged, framework.NodeAdded:
+	case framework.VolumeAdded, framework.VolumeUpdated, framework.StorageClassAdded, framework.NodeAdded:
 		return true
+	case framework.StorageClassUpdated: // its binding mode cannot be changed
+		return !equality.Semantic.DeepEqual(event.OldClass.AllowedTopologies, event.Class.AllowedTopologies)
 	case framework.NodeUpdated:
-		return !sameStrings(event.OldNode.Labels, event.Node.Labels)
+		return !maps.Equal(event.OldNode.Labels, event.Node.Labels)
 	}
 	return false
 }

@@ -84,13 +84,16 @@ func (c *soleUse) Add(pod *framework.Pod, _ *framework.Node) { c.users += c.used
 // Remove implements framework.Simulator.
 func (c *soleUse) Remove(pod *framework.Pod, _ *framework.Node) { c.users -= c.usedBy(pod) }
 
-// Helps implements framework.Waker: the other pod goes, or the claim is another.
+// Helps implements framework.Waker: the other pod goes, or the claim appears; a node that is added helps with the disks that
+// Kubernetes keeps apart by node, and wakes the pod here as there.
 func (VolumeRestrictions) Helps(event *framework.Event, pod *framework.Pod) bool {
 	mine := func(v corev1.Volume, name string) bool {
 		return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == name
 	}
 	switch event.Kind {
-	case framework.ClaimChanged:
+	case framework.NodeAdded:
+		return true
+	case framework.ClaimAdded:
 		return event.Claim.Namespace == pod.Namespace && slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return mine(v, event.Claim.Name) })
 	case framework.PodGone:
 		return event.Pod.Namespace == pod.Namespace && slices.ContainsFunc(event.Pod.Spec.Volumes, func(freed corev1.Volume) bool {

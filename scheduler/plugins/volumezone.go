@@ -2,10 +2,12 @@ package plugins
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/component-helpers/storage/volume"
 
 	"kubette/scheduler/framework"
@@ -104,6 +106,11 @@ func zonesOf(pv *corev1.PersistentVolume) []zone {
 	return zones
 }
 
+// sameZone says that two labels say the same, in whatever order.
+func sameZone(a, b zone) bool {
+	return a.key == b.key && sets.New(a.values...).Equal(sets.New(b.values...))
+}
+
 type zoneCheck []zone
 
 // Check lets a node without any such label pass: a cluster that has no zones has no use for them.
@@ -127,17 +134,22 @@ func (zones zoneCheck) Check(node *framework.Node) *framework.Status {
 	return nil
 }
 
-// Helps implements framework.Waker: a claim of the pod's, a volume or a class that may be its own, or a node elsewhere.
+// Helps implements framework.Waker: a claim of the pod's, a volume or a class that may be its own, or a node
+// elsewhere.
 func (VolumeZone) Helps(event *framework.Event, pod *framework.Pod) bool {
 	switch event.Kind {
-	case framework.ClaimChanged:
+	case framework.ClaimAdded, framework.ClaimUpdated:
 		return event.Claim.Namespace == pod.Namespace && slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
 			return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == event.Claim.Name
 		})
-	case framework.VolumeChanged, framework.StorageClassChanged, framework.NodeAdded:
+	case framework.VolumeAdded, framework.NodeAdded:
 		return true
+	case framework.VolumeUpdated:
+		return !slices.EqualFunc(zonesOf(event.OldVolume), zonesOf(event.Volume), sameZone)
+	case framework.StorageClassAdded:
+		return delayed(event.Class)
 	case framework.NodeUpdated:
-		return !sameStrings(event.OldNode.Labels, event.Node.Labels)
+		return !maps.Equal(event.OldNode.Labels, event.Node.Labels)
 	}
 	return false
 }
