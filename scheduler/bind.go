@@ -2,8 +2,10 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,7 +29,8 @@ func (s *Scheduler) assume(ctx context.Context, t *trial, node *framework.Node) 
 	s.queue.remove(pod.UID)
 	s.nominate(&pod, "")
 	s.cluster.AddPod(&pod, node.Name)
-	s.placed[pod.UID] = &placement{pod: &pod, node: node.Name, assumed: t, cancel: cancel}
+	placed := &placement{pod: &pod, node: node.Name, assumed: t, cancel: cancel}
+	s.placed[pod.UID] = placed
 	t.record.node, t.record.outcome = node.Name, OutcomeAssigned
 
 	var reservers []namedReserver
@@ -37,13 +40,20 @@ func (s *Scheduler) assume(ctx context.Context, t *trial, node *framework.Node) 
 				s.settle(&pod, t, fmt.Errorf("running Reserve plugin %q: %s", check.plugin, status.Message()))
 				return
 			}
-			reservers = append(reservers, namedReserver{check.plugin, reserver})
+			if reserver.PreBindPreFlight() {
+				reservers = append(reservers, namedReserver{check.plugin, reserver})
+			}
 		}
 	}
 	name := node.Name
 	if len(reservers) > 0 { // this may take long, so it does not hold one of the slots meanwhile
+		placed.waits = &cancellable{cancel: cancel}
 		s.work.Go(func() {
+			s.announce(binding, &pod, name, t)
 			err := prebind(binding, reservers)
+			if err == nil && !placed.waits.finish() {
+				err = errors.New("preempted by DefaultPreemption")
+			}
 			if err == nil && s.enter(binding) {
 				err = s.bind(binding, &object, name)
 				<-s.slots
@@ -60,6 +70,41 @@ func (s *Scheduler) assume(ctx context.Context, t *trial, node *framework.Node) 
 		<-s.slots
 		s.inbox.post(func() { s.settle(&pod, t, err) })
 	})
+}
+
+// announce says in a pod's status for which node it waits: a volume may have to be made there first, or the cluster to grow.
+// The API takes it away when the pod is bound. In Kubernetes this is the feature NominatedNodeNameForExpectation (KEP-5278).
+func (s *Scheduler) announce(ctx context.Context, pod *framework.Pod, node string, t *trial) {
+	if err := s.write(ctx, report{pod: pod.Pod, nominate: &node, cause: t.record.trace}); err != nil && ctx.Err() == nil {
+		slog.Warn("a pod's nominated node was not written", "pod", pod.Key(), "node", node, "error", err)
+	}
+}
+
+// cancellable is a pod's wait for what was reserved for it. Either it is cancelled, or it is over and the pod will be bound.
+type cancellable struct {
+	mu              sync.Mutex
+	over, cancelled bool
+	cancel          context.CancelFunc
+}
+
+// finish ends the wait; false if it was cancelled.
+func (c *cancellable) finish() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = !c.cancelled
+	return c.over
+}
+
+// giveUp cancels the wait; false if it is over.
+func (c *cancellable) giveUp() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return false
+	}
+	c.cancelled = true
+	c.cancel()
+	return true
 }
 
 // enter waits for a free slot; false when the context ended before.
@@ -123,7 +168,7 @@ func (s *Scheduler) settle(pod *framework.Pod, t *trial, err error) {
 	delete(s.placed, pod.UID)
 	s.wake(&framework.Event{Kind: framework.PodGone, Pod: p.pod})
 	latest, there := s.pods.Get(pod.Namespace, pod.Name)
-	if !there || latest.UID != pod.UID || latest.Spec.NodeName != "" || latest.DeletionTimestamp != nil {
+	if !there || latest.UID != pod.UID || latest.Spec.NodeName != "" {
 		return
 	}
 	if !apierrors.IsNotFound(err) {

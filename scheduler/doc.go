@@ -19,9 +19,9 @@
 // Every choice is kept as a Decision: which filter kept the pod off which node and why, what each plugin scored, who won.
 //
 // Left out: several profiles, extenders, permit plugins, dynamic resource allocation, limits on attached volumes and
-// the other storage details (VolumeZone, storage capacity), gangs of pods. As in kube-scheduler, a pod that has waited
+// the other storage details (the capacity that drivers tell of), gangs of pods. As in kube-scheduler, a pod that has waited
 // for five minutes is tried again in case an event was overlooked.
 //
-// Read scheduler.go (the loop), queue.go (who is next), cycle.go and score.go (one pod, one choice), bind.go, preempt.go, then
-// news.go (what the informers tell), siblings.go, report.go and decision.go, and the packages framework and plugins.
+// Read scheduler.go (the loop), queue.go (who is next), cycle.go and score.go (one pod, one choice), bind.go, preempt.go,
+// evict.go, then news.go (what the informers tell), siblings.go, report.go and decision.go, and the packages framework and plugins.
 package scheduler

@@ -3,19 +3,15 @@ package scheduler
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
-	"kubette/client"
 	"kubette/loop"
 	"kubette/scheduler/framework"
 )
@@ -292,79 +288,4 @@ func pick(candidates []candidate) candidate {
 		candidates = left
 	}
 	return candidates[0]
-}
-
-// evict deletes the victims. The pod is not tried before the API has taken all deletions; then it waits, like any other,
-// for the victims to be gone.
-func (s *Scheduler) evict(ctx context.Context, q *queued, pod *framework.Pod, on candidate) {
-	// Less important pods that are expected there may no longer fit: they look for another place.
-	for uid, n := range s.nominated {
-		if n.node == on.node.Name && n.pod.Priority < pod.Priority {
-			s.nominate(n.pod, "")
-			s.slips.post(report{pod: n.pod.Pod, nominate: new(string), cause: traceID(ctx)})
-			if other, ok := s.queue.all[uid]; ok {
-				s.queue.move(other, "nomination taken away")
-			}
-		}
-	}
-	victims := slices.DeleteFunc(slices.Clone(on.victims), (*framework.Pod).Terminating)
-	if len(victims) == 0 {
-		return
-	}
-	objects := make([]*corev1.Pod, 0, len(victims))
-	for _, victim := range victims {
-		objects = append(objects, victim.Pod)
-	}
-	preemptor, node := pod.Pod, on.node.Name
-	q.preempting, q.missed = true, false
-	s.work.Go(func() {
-		failed := false
-		for _, victim := range objects {
-			if err := s.evictOne(ctx, preemptor, victim, node); err != nil {
-				slog.Warn("a pod was not evicted", "pod", victim.Namespace+"/"+victim.Name, "error", err)
-				failed = true
-				break
-			}
-		}
-		s.inbox.post(func() {
-			q.preempting = false
-			if failed || q.missed {
-				s.queue.move(q, "preemption done")
-			}
-		})
-	})
-}
-
-// evictOne says in a pod's status why it has to go, and deletes it.
-func (s *Scheduler) evictOne(ctx context.Context, preemptor, victim *corev1.Pod, node string) error {
-	status := victim.Status.DeepCopy()
-	if setCondition(status, corev1.PodCondition{
-		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler,
-		Message:            fmt.Sprintf("%s: preempting to accommodate a higher priority pod", preemptor.Spec.SchedulerName),
-		ObservedGeneration: victim.Generation,
-	}) {
-		patch, err := statusPatch(victim, status)
-		if err != nil {
-			return err
-		}
-		_, err = client.Of[*corev1.Pod](s.client).Patch(ctx, victim.Namespace, victim.Name, types.StrategicMergePatchType, patch, "status")
-		if err != nil {
-			return ignoreNotFound(err)
-		}
-	}
-	err := client.Of[*corev1.Pod](s.client).Delete(ctx, victim.Namespace, victim.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &victim.UID},
-	})
-	if err != nil {
-		return ignoreNotFound(err)
-	}
-	s.events.Event(victim, corev1.EventTypeNormal, "Preempted", "Preempted by pod %s on node %s", preemptor.UID, node)
-	return nil
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -76,6 +76,7 @@ type placement struct {
 	node    string
 	assumed *trial             // while the API does not know yet
 	cancel  context.CancelFunc // stops the binding; nil when there is none
+	waits   *cancellable       // what it waits for before it is bound; nil when there is nothing
 }
 
 // New makes a scheduler.

@@ -118,12 +118,18 @@ func TestVolumeIsMadeWhereThePodGoes(t *testing.T) {
 		if node := get[*corev1.PersistentVolumeClaim](c, "default", "data").Annotations[selectedNode]; node != "worker-2" {
 			c.t.Fatalf("the claim is marked with node %q", node)
 		}
+		if expected := c.pod("db").Status.NominatedNodeName; expected != "worker-2" {
+			t.Errorf("while its volume is made the pod is expected on %q", expected)
+		}
 		// Meanwhile its place is kept, and others are placed.
 		c.create(makePod("other", "3"))
 		c.wantNode("other", "")
 		give(c, volumeOn("made", "fast", "worker-2"))
 		bindClaim(c, "data", "made")
 		c.wantNode("db", "worker-2")
+		if expected := c.pod("db").Status.NominatedNodeName; expected != "" {
+			t.Errorf("the pod is still expected on %q", expected)
+		}
 	})
 }
 
@@ -227,6 +233,42 @@ func TestPodDeletedWhileItsVolumeIsMade(t *testing.T) {
 		c.delete("db")
 		c.create(makePod("web", "3"))
 		c.wantNode("web", "worker-1")
+	})
+}
+
+// Its place is free from then on, though a finalizer keeps the pod in the API.
+func TestPodOnItsWayOutWhileItsVolumeIsMade(t *testing.T) {
+	inBubble(t, three()[1:2], func(c *cluster) {
+		give(c, class("fast", "example.com/disks", storagev1.VolumeBindingWaitForFirstConsumer))
+		give(c, claim("data", "fast"))
+		c.create(makePod("db", "3", using("data"), withFinalizer))
+		c.settle()
+		c.create(makePod("web", "3"))
+		c.wantNode("web", "")
+		c.delete("db")
+		c.wantNode("web", "worker-1")
+	})
+}
+
+// A pod that waits for its volume is not deleted for a more important one: it loses its place, and comes back.
+func TestPreemptionOfAPodThatWaitsForItsVolume(t *testing.T) {
+	inBubble(t, three()[1:2], func(c *cluster) {
+		give(c, class("fast", "example.com/disks", storagev1.VolumeBindingWaitForFirstConsumer))
+		give(c, claim("data", "fast"))
+		c.create(makePod("db", "3", using("data")))
+		c.settle()
+		c.create(makePod("urgent", "3", priority(10)))
+		c.wantNode("urgent", "worker-1")
+		c.wantEvent("db", "Preempted", "Preempted by pod "+string(c.pod("urgent").UID)+" on node worker-1 (in kube-scheduler memory).")
+		c.wantEvent("db", "FailedScheduling", `running PreBind plugin "VolumeBinding": binding volumes: context canceled`)
+		if db := c.pod("db"); db.DeletionTimestamp != nil || db.Status.NominatedNodeName != "" {
+			t.Errorf("deleted at %v, expected on %q", db.DeletionTimestamp, db.Status.NominatedNodeName)
+		}
+		c.delete("urgent")
+		time.Sleep(2 * time.Second)
+		if expected := c.pod("db").Status.NominatedNodeName; expected != "worker-1" {
+			t.Errorf("afterwards the pod is expected on %q", expected)
+		}
 	})
 }
 

@@ -64,6 +64,8 @@ type Reserver interface {
 	Reserve(node *Node) *Status
 	// Unreserve gives it back, when the pod did not get there after all; it is called by the scheduling goroutine.
 	Unreserve()
+	// PreBindPreFlight says, after Reserve, whether PreBind has anything to do.
+	PreBindPreFlight() bool
 	// PreBind makes sure, before the pod is bound, that it is really there. It may take long and is called elsewhere.
 	PreBind(ctx context.Context) error
 }
