@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -40,8 +42,17 @@ type Controller struct {
 	deployments client.Informer[*appsv1.Deployment]
 	stateful    client.Informer[*appsv1.StatefulSet]
 	rcs         client.Informer[*corev1.ReplicationController]
-	loop        *loop.Loop[string]
+	loop        *loop.Loop[task]
 }
+
+// task is a budget, or a pod whose mark as a target of a disruption may be stale.
+type task struct {
+	key string
+	pod bool
+}
+
+// String is the key as the trace shows it.
+func (t task) String() string { return t.key }
 
 // New makes the controller.
 func New(base controllers.Base) *Controller {
@@ -57,17 +68,21 @@ func New(base controllers.Base) *Controller {
 	c.loop = loop.New(Name, c.Reconcile, loop.Options{Machine: base.Machine})
 	c.budgets.Handle(client.Handler[*policyv1.PodDisruptionBudget]{
 		Add: func(b *policyv1.PodDisruptionBudget) {
-			c.loop.Add(controllers.Key(b), controllers.Cause("poddisruptionbudgets", b, "added"))
+			c.loop.Add(budgetTask(b), controllers.Cause("poddisruptionbudgets", b, "added"))
 		},
 		Update: func(old, b *policyv1.PodDisruptionBudget) {
 			if old.ResourceVersion != b.ResourceVersion {
-				c.loop.Add(controllers.Key(b), controllers.Cause("poddisruptionbudgets", b, "changed"))
+				c.loop.Add(budgetTask(b), controllers.Cause("poddisruptionbudgets", b, "changed"))
 			}
 		},
 	})
 	c.pods.Handle(client.Handler[*corev1.Pod]{
-		Add: func(pod *corev1.Pod) { c.podChanged(pod, "added") },
+		Add: func(pod *corev1.Pod) {
+			c.podChanged(pod, "added")
+			c.awaitStale(pod)
+		},
 		Update: func(old, pod *corev1.Pod) {
+			c.awaitStale(pod)
 			relabelled := !maps.Equal(old.Labels, pod.Labels)
 			if relabelled {
 				c.podChanged(old, "relabelled")
@@ -85,25 +100,44 @@ func New(base controllers.Base) *Controller {
 // Run works until the context ends.
 func (c *Controller) Run(ctx context.Context) { c.loop.Run(ctx) }
 
+func budgetTask(budget *policyv1.PodDisruptionBudget) task { return task{key: controllers.Key(budget)} }
+
 func (c *Controller) podChanged(pod *corev1.Pod, what string) {
+	var budgets []*policyv1.PodDisruptionBudget
 	for _, budget := range c.budgets.List(pod.Namespace, nil) {
 		selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
-		if err != nil || !selector.Matches(labels.Set(pod.Labels)) {
-			continue
+		if err == nil && selector.Matches(labels.Set(pod.Labels)) {
+			budgets = append(budgets, budget)
 		}
+	}
+	if len(budgets) > 1 {
+		slices.SortFunc(budgets, func(a, b *policyv1.PodDisruptionBudget) int { return strings.Compare(a.Name, b.Name) })
+		c.Events.Event(pod, corev1.EventTypeWarning, "MultiplePodDisruptionBudgets",
+			"Pod %q/%q matches multiple PodDisruptionBudgets.  Chose %q arbitrarily.", pod.Namespace, pod.Name, budgets[0].Name)
+	}
+	for _, budget := range budgets { // all of them, where Kubernetes counts for the chosen one only
 		if delay := controllers.BatchDelay(int(budget.Status.ExpectedPods)); delay > 0 {
-			c.loop.AddAfter(controllers.Key(budget), delay, controllers.Cause("pods", pod, what))
+			c.loop.AddAfter(budgetTask(budget), delay, controllers.Cause("pods", pod, what))
 		} else {
-			c.loop.Add(controllers.Key(budget), controllers.Cause("pods", pod, what))
+			c.loop.Add(budgetTask(budget), controllers.Cause("pods", pod, what))
 		}
 	}
 }
 
-// Reconcile counts the pods of a budget into its status.
-func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, error) {
-	namespace, name, err := cache.SplitMetaNamespaceKey(key)
+func (c *Controller) awaitStale(pod *corev1.Pod) {
+	if left, marked := staleIn(pod); marked {
+		c.loop.AddAfter(task{key: controllers.Key(pod), pod: true}, left, controllers.Cause("pods", pod, "is a target of a disruption"))
+	}
+}
+
+// Reconcile counts the pods of a budget into its status, or takes a stale mark off a pod.
+func (c *Controller) Reconcile(ctx context.Context, t task) (time.Duration, error) {
+	namespace, name, err := cache.SplitMetaNamespaceKey(t.key)
 	if err != nil {
 		return 0, err
+	}
+	if t.pod {
+		return c.unmark(ctx, namespace, name)
 	}
 	budget, ok := c.budgets.Get(namespace, name)
 	if !ok {
@@ -112,13 +146,13 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 	}
 	selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
 	if err != nil {
-		return 0, fmt.Errorf("selector of %s: %w", key, err)
+		return 0, fmt.Errorf("selector of %s: %w", t.key, err)
 	}
 	pods := c.pods.List(namespace, selector)
 	if len(pods) == 0 {
 		c.Events.Event(budget, corev1.EventTypeNormal, "NoPods", "No matching pods found")
 	}
-	expected, desired, err := c.wanted(budget, pods, selector)
+	expected, desired, err := c.wanted(ctx, budget, pods)
 	if err != nil {
 		c.Events.Event(budget, corev1.EventTypeWarning, "CalculateExpectedPodCountFailed", "Failed to calculate the number of expected pods: %v", err)
 		return 0, c.failSafe(ctx, budget, err)
@@ -135,7 +169,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 }
 
 // wanted is how many pods there should be, and how many of them must be healthy.
-func (c *Controller) wanted(budget *policyv1.PodDisruptionBudget, pods []*corev1.Pod, selector labels.Selector) (expected, desired int, err error) {
+func (c *Controller) wanted(ctx context.Context, budget *policyv1.PodDisruptionBudget, pods []*corev1.Pod) (expected, desired int, err error) {
 	spec := budget.Spec
 	if spec.MaxUnavailable == nil && (spec.MinAvailable == nil || spec.MinAvailable.Type == intstr.Int) {
 		if spec.MinAvailable != nil {
@@ -143,14 +177,14 @@ func (c *Controller) wanted(budget *policyv1.PodDisruptionBudget, pods []*corev1
 		}
 		return len(pods), desired, nil
 	}
-	expected, unmanaged, err := c.expected(pods)
+	expected, unmanaged, err := c.expected(ctx, pods)
 	if err != nil {
 		return 0, 0, err
 	}
 	if len(unmanaged) > 0 {
 		c.Events.Event(budget, corev1.EventTypeWarning, "UnmanagedPods", "Pods selected by this PodDisruptionBudget (selector: %v) were found "+
 			"to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. "+
-			"To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.", selector)
+			"To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.", spec.Selector)
 	}
 	if spec.MaxUnavailable != nil {
 		unavailable, err := intstr.GetScaledValueFromIntOrPercent(spec.MaxUnavailable, expected, true)
@@ -172,7 +206,8 @@ func (c *Controller) disrupted(budget *policyv1.PodDisruptionBudget, pods []*cor
 		}
 		left := time.Until(since.Add(deletionTimeout))
 		if left <= 0 {
-			c.Events.Event(pod, corev1.EventTypeWarning, "NotDeleted", "Pod was expected by PDB %s/%s to be deleted but it wasn't", budget.Namespace, budget.Name)
+			c.Events.Event(pod, corev1.EventTypeWarning, "NotDeleted", "Pod was expected by PDB %s/%s to be deleted but it wasn't",
+				budget.Namespace, budget.Namespace) // Kubernetes, too, says the namespace twice
 			continue
 		}
 		if kept == nil {

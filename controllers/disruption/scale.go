@@ -1,10 +1,12 @@
 package disruption
 
 import (
+	"context"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -17,7 +19,7 @@ import (
 )
 
 // expected sums how many pods the owners of the given pods want. Pods without an owner are returned apart.
-func (c *Controller) expected(pods []*corev1.Pod) (sum int, unmanaged []string, err error) {
+func (c *Controller) expected(ctx context.Context, pods []*corev1.Pod) (sum int, unmanaged []string, err error) {
 	seen := map[types.UID]bool{}
 	for _, pod := range pods {
 		owner := metav1.GetControllerOfNoCopy(pod)
@@ -25,7 +27,7 @@ func (c *Controller) expected(pods []*corev1.Pod) (sum int, unmanaged []string, 
 			unmanaged = append(unmanaged, pod.Name)
 			continue
 		}
-		uid, scale, err := c.scale(pod, owner)
+		uid, scale, err := c.scale(ctx, pod, owner)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -37,28 +39,49 @@ func (c *Controller) expected(pods []*corev1.Pod) (sum int, unmanaged []string, 
 	return sum, unmanaged, nil
 }
 
-// scale is the number of replicas of a pod's owner; for a ReplicaSet of a Deployment, the Deployment's.
-func (c *Controller) scale(pod *corev1.Pod, owner *metav1.OwnerReference) (types.UID, int32, error) {
+// scale is the number of replicas of a pod's owner; for a ReplicaSet of a Deployment, the Deployment's. An owner that is
+// gone has none, and then nobody knows how many pods there should be.
+func (c *Controller) scale(ctx context.Context, pod *corev1.Pod, owner *metav1.OwnerReference) (types.UID, int32, error) {
 	switch owner.Kind {
 	case "ReplicaSet":
-		if set, ok := controllers.ControllerOf(c.sets, "ReplicaSet", pod); ok {
-			if d, ok := controllers.ControllerOf(c.deployments, "Deployment", set); ok {
-				return d.UID, ptr.Deref(d.Spec.Replicas, 1), nil
-			}
-			return set.UID, ptr.Deref(set.Spec.Replicas, 1), nil
+		set, err := ownerOf(ctx, c, c.sets, pod, owner)
+		if err != nil {
+			return "", 0, err
 		}
+		if d, ok := controllers.ControllerOf(c.deployments, "Deployment", set); ok {
+			return d.UID, ptr.Deref(d.Spec.Replicas, 1), nil
+		}
+		return set.UID, ptr.Deref(set.Spec.Replicas, 1), nil
 	case "StatefulSet":
-		if set, ok := controllers.ControllerOf(c.stateful, "StatefulSet", pod); ok {
-			return set.UID, ptr.Deref(set.Spec.Replicas, 1), nil
+		set, err := ownerOf(ctx, c, c.stateful, pod, owner)
+		if err != nil {
+			return "", 0, err
 		}
+		return set.UID, ptr.Deref(set.Spec.Replicas, 1), nil
 	case "ReplicationController":
-		if rc, ok := controllers.ControllerOf(c.rcs, "ReplicationController", pod); ok {
-			return rc.UID, ptr.Deref(rc.Spec.Replicas, 1), nil
+		rc, err := ownerOf(ctx, c, c.rcs, pod, owner)
+		if err != nil {
+			return "", 0, err
 		}
-	default:
-		return "", 0, fmt.Errorf("%s does not implement the scale subresource", plural(owner))
+		return rc.UID, ptr.Deref(rc.Spec.Replicas, 1), nil
 	}
-	return owner.UID, 0, nil // gone: it wants none
+	return "", 0, fmt.Errorf("%s does not implement the scale subresource", plural(owner))
+}
+
+// ownerOf finds a pod's owner, in the API when the cache does not have it: it may be late.
+func ownerOf[T client.Object](ctx context.Context, c *Controller, owners client.Informer[T], pod *corev1.Pod, ref *metav1.OwnerReference) (T, error) {
+	owner, ok := controllers.ControllerOf(owners, ref.Kind, pod)
+	if ok {
+		return owner, nil
+	}
+	owner, err := client.Of[T](c.Client).Get(ctx, pod.Namespace, ref.Name)
+	switch {
+	case apierrors.IsNotFound(err) || err == nil && owner.GetUID() != ref.UID:
+		return owner, fmt.Errorf("found no controllers for pod %q", pod.Name)
+	case err != nil:
+		return owner, err
+	}
+	return owner, nil
 }
 
 // plural is the resource of an owner, such as daemonsets.apps.
@@ -95,7 +118,7 @@ func watchScale[T client.Object](c *Controller, owners client.Informer[T], of fu
 		for _, budget := range c.budgets.List(owner.GetNamespace(), nil) {
 			selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
 			if err == nil && selector.Matches(labels.Set(podLabels)) {
-				c.loop.Add(controllers.Key(budget), controllers.Cause(resource, owner, "scaled"))
+				c.loop.Add(budgetTask(budget), controllers.Cause(resource, owner, "scaled"))
 			}
 		}
 	}})
