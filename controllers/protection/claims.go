@@ -44,15 +44,16 @@ func NewClaims(base controllers.Base) *Claims {
 		Update: func(_, claim *corev1.PersistentVolumeClaim) { c.ask(claim, "changed") },
 	})
 	c.pods.Handle(client.Handler[*corev1.Pod]{
+		Add: func(pod *corev1.Pod) { c.askOf(pod, "added") },
 		Update: func(old, pod *corev1.Pod) {
 			if old.UID != pod.UID { // the old one's deletion was not seen: another took its name meanwhile
-				c.freed(old, "deleted")
-			}
-			if shutDown(pod) && !shutDown(old) {
-				c.freed(pod, "has ended")
+				c.askOf(old, "deleted")
+				c.askOf(pod, "added")
+			} else if shutDown(pod) != shutDown(old) || ended(pod) != ended(old) {
+				c.askOf(pod, "has ended")
 			}
 		},
-		Delete: func(pod *corev1.Pod) { c.freed(pod, "deleted") },
+		Delete: func(pod *corev1.Pod) { c.askOf(pod, "deleted") },
 	})
 	return c
 }
@@ -75,18 +76,19 @@ func claimsOf(pod *corev1.Pod) []string {
 
 func (c *Claims) ask(claim *corev1.PersistentVolumeClaim, what string) {
 	protected := slices.Contains(claim.Finalizers, claimFinalizer)
-	if protected == (claim.DeletionTimestamp != nil) {
+	if protected == (claim.DeletionTimestamp != nil) || unused(claim) == nil {
 		c.loop.Add(controllers.Key(claim), controllers.Cause("persistentvolumeclaims", claim, what))
 	}
 }
 
-func (c *Claims) freed(pod *corev1.Pod, what string) {
+// askOf looks at the claims of a pod.
+func (c *Claims) askOf(pod *corev1.Pod, what string) {
 	for _, key := range claimsOf(pod) {
 		c.loop.Add(key, controllers.Cause("pods", pod, what))
 	}
 }
 
-// Reconcile protects a claim, or lets a deleted one go that no pod uses.
+// Reconcile notes whether a claim is used, and protects it, or lets a deleted one go that no pod uses.
 func (c *Claims) Reconcile(ctx context.Context, key string) (time.Duration, error) {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil {
@@ -96,6 +98,9 @@ func (c *Claims) Reconcile(ctx context.Context, key string) (time.Duration, erro
 	if !ok {
 		return 0, nil
 	}
+	if claim, err = c.noteUse(ctx, claim); err != nil {
+		return 0, controllers.IgnoreNotFound(err)
+	}
 	protected := slices.Contains(claim.Finalizers, claimFinalizer)
 	changed := claim.DeepCopy()
 	switch {
@@ -103,7 +108,7 @@ func (c *Claims) Reconcile(ctx context.Context, key string) (time.Duration, erro
 		loop.Say(ctx, "Protect")
 		changed.Finalizers = append(changed.Finalizers, claimFinalizer)
 	case claim.DeletionTimestamp != nil && protected:
-		user, err := c.user(ctx, claim)
+		user, err := c.user(ctx, claim, uses)
 		if err != nil {
 			return 0, err
 		}
@@ -120,11 +125,12 @@ func (c *Claims) Reconcile(ctx context.Context, key string) (time.Duration, erro
 	return 0, controllers.IgnoreNotFound(err)
 }
 
-// user is a pod that uses a claim. A claim that was freed cannot be protected again, so that the API itself is asked when
-// the cache knows none: a pod may just have got its node.
-func (c *Claims) user(ctx context.Context, claim *corev1.PersistentVolumeClaim) (string, error) {
+// user is a pod that uses a claim, in the sense of a function. A claim that was freed cannot be protected again, so that
+// the API itself is asked when the cache knows none: a pod may just have got its node.
+func (c *Claims) user(ctx context.Context, claim *corev1.PersistentVolumeClaim,
+	uses func(*corev1.Pod, *corev1.PersistentVolumeClaim) bool) (string, error) {
 	for _, pod := range c.pods.ByIndex(claimIndex, controllers.Key(claim)) {
-		if uses(pod, claim.Name) {
+		if uses(pod, claim) {
 			return pod.Name, nil
 		}
 	}
@@ -133,7 +139,7 @@ func (c *Claims) user(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 		return "", err
 	}
 	for _, pod := range pods {
-		if uses(pod, claim.Name) {
+		if uses(pod, claim) {
 			return pod.Name, nil
 		}
 	}
@@ -142,15 +148,9 @@ func (c *Claims) user(ctx context.Context, claim *corev1.PersistentVolumeClaim) 
 
 // uses says whether a pod uses a claim of its namespace. One that waits for its node does not yet: a kubelet starts no pod
 // with a claim on its way out. One that has finished still does, until it is deleted.
-func uses(pod *corev1.Pod, claim string) bool {
+func uses(pod *corev1.Pod, claim *corev1.PersistentVolumeClaim) bool {
 	return pod.Spec.NodeName != "" && slices.ContainsFunc(pod.Spec.Volumes, func(volume corev1.Volume) bool {
-		switch {
-		case volume.PersistentVolumeClaim != nil:
-			return volume.PersistentVolumeClaim.ClaimName == claim
-		case volume.Ephemeral != nil:
-			return pod.Name+"-"+volume.Name == claim && !shutDown(pod)
-		}
-		return false
+		return isOf(pod, volume, claim) && (volume.Ephemeral == nil || !shutDown(pod))
 	})
 }
 

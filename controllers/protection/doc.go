@@ -4,5 +4,7 @@
 // them any more. The API server puts the finalizers on new objects; the controllers here put them on others, and take
 // them off.
 //
-// Read claims.go and volumes.go, one controller each.
+// The claims' controller also notes on each bound claim whether a pod refers to it, and since when none does.
+//
+// Read claims.go with unused.go, and volumes.go, one controller each.
 package protection

@@ -3,8 +3,10 @@ package protection_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -175,5 +177,62 @@ func TestAVolumeStaysWhileItIsBound(t *testing.T) {
 		if there[*corev1.PersistentVolume](c, "", "disk") {
 			t.Error("a volume that was let go stays")
 		}
+	})
+}
+
+// bound makes a claim and binds it.
+func bound(c *controllertest.Cluster) {
+	claim(c, "data", claimFinalizer)
+	controllertest.ChangeStatus(c, "default", "data", func(claim *corev1.PersistentVolumeClaim) { claim.Status.Phase = corev1.ClaimBound })
+	c.Settle()
+}
+
+// unusedOf is the condition Unused of the claim, with the time since when it is so.
+func unusedOf(c *controllertest.Cluster) string {
+	c.Settle()
+	for _, condition := range controllertest.Get[*corev1.PersistentVolumeClaim](c, "default", "data").Status.Conditions {
+		if condition.Type == corev1.PersistentVolumeClaimUnused {
+			return fmt.Sprintf("%s %s %s: %s", condition.LastTransitionTime.UTC().Format(time.TimeOnly), condition.Status, condition.Reason, condition.Message)
+		}
+	}
+	return ""
+}
+
+func TestAClaimSaysSinceWhenItIsUnused(t *testing.T) {
+	const used, unused = " False PodUsingPVC: A pod is currently referencing this PVC", " True NoPodsUsingPVC: No pods are currently referencing this PVC"
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		claim(c, "data", claimFinalizer)
+		if got := unusedOf(c); got != "" {
+			t.Errorf("before it is bound: %s", got)
+		}
+		controllertest.Delete[*corev1.PersistentVolumeClaim](c, "default", "data")
+		c.Settle()
+		bound(c)
+		step := func(what, want string, happen func()) {
+			t.Helper()
+			c.Pass(time.Minute)
+			happen()
+			if got := unusedOf(c); got != want {
+				t.Errorf("%s: %q, wanted %q", what, got, want)
+			}
+		}
+		step("bound", "00:00:00"+unused, func() {})
+		step("a pod without a node", "00:02:00"+used, func() { userOf(c, "a") })
+		step("another", "00:02:00"+used, func() { c.Bind(userOf(c, "b", "example.com/keep"), "worker-1") })
+		step("the first is deleted", "00:02:00"+used, func() { deleteNow(c, "a") })
+		step("the other runs, and is asked to go", "00:02:00"+used, func() {
+			controllertest.ChangeStatus(c, "default", "b", func(pod *corev1.Pod) {
+				pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+			})
+			controllertest.Delete[*corev1.Pod](c, "default", "b")
+		})
+		step("its container ends", "00:06:00"+unused, func() {
+			controllertest.ChangeStatus(c, "default", "b", func(pod *corev1.Pod) {
+				pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}
+			})
+		})
+		step("one that finishes", "00:07:00"+used, func() { c.Bind(userOf(c, "c"), "worker-1") })
+		step("has finished", "00:08:00"+unused, func() { c.Phase(controllertest.Get[*corev1.Pod](c, "default", "c"), corev1.PodSucceeded) })
 	})
 }
