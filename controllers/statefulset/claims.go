@@ -2,7 +2,6 @@ package statefulset
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 
 	"kubette/client"
 	"kubette/controllers"
@@ -42,7 +42,22 @@ func (r *run) ensureClaims(ctx context.Context, number int) error {
 		}
 		r.Events.Event(r.set, corev1.EventTypeNormal, "SuccessfulCreate", "Create Claim %s Pod %s in StatefulSet %s success", claim.Name, pod, r.set.Name)
 	}
-	return errors.Join(failures...)
+	return utilerrors.NewAggregate(failures)
+}
+
+// hasStaleClaim says whether one of the claims of pod number n goes, when whenScaled is Delete, with an earlier pod of its
+// name: the garbage collector is about to take it.
+func (r *run) hasStaleClaim(number int) bool {
+	policy := r.set.Spec.PersistentVolumeClaimRetentionPolicy
+	if policy == nil || policy.WhenScaled != appsv1.DeletePersistentVolumeClaimRetentionPolicyType {
+		return false
+	}
+	return slices.ContainsFunc(r.claimsFor(number), func(wanted *corev1.PersistentVolumeClaim) bool {
+		claim, ok := r.claims.Get(wanted.Namespace, wanted.Name)
+		return ok && slices.ContainsFunc(claim.OwnerReferences, func(owner metav1.OwnerReference) bool {
+			return owner.Kind == "Pod" && owner.Name == podName(r.set, number)
+		})
+	})
 }
 
 // keepClaims makes the owners of a pod's claims follow persistentVolumeClaimRetentionPolicy: who owns a claim decides when

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -239,9 +240,8 @@ func TestFailedPodIsMadeAnew(t *testing.T) {
 		if again := controllertest.Get[*corev1.Pod](c, "default", "db-0"); again.UID == first.UID || !controllers.IsReady(again) {
 			t.Error("the failed pod is still there")
 		}
-		if got := c.Events("StatefulSet", "db"); !slices.Contains(got, "RecreatingFailedPod: StatefulSet default/db is recreating failed Pod db-0") {
-			t.Errorf("events are %v", got)
-		}
+		wantEvents(c, // the deletion is all that Kubernetes tells
+			"SuccessfulCreate: Create Pod db-0 in StatefulSet db successful", "SuccessfulDelete: Delete Pod db-0 in StatefulSet db successful")
 	})
 }
 
@@ -295,5 +295,88 @@ func TestUndo(t *testing.T) {
 		if diff := cmp.Diff([]string{"2", "3"}, numbers); diff != "" {
 			t.Errorf("revisions after undo (-want +got):\n%s", diff)
 		}
+	})
+}
+
+// wantEvents compares which events there are, each once however often it came.
+func wantEvents(c *controllertest.Cluster, want ...string) {
+	c.T.Helper()
+	got := c.Events("StatefulSet", "db")
+	slices.Sort(got)
+	if diff := cmp.Diff(want, slices.Compact(got), cmpopts.EquateEmpty()); diff != "" {
+		c.T.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// A pod of the set's name that belongs to somebody else is waited for without a word; one that can be adopted gets its
+// identity.
+func TestAPodThatIsThereBefore(t *testing.T) {
+	for name, test := range map[string]struct {
+		labels map[string]string
+		events []string
+	}{
+		"of somebody else": {map[string]string{"app": "other"}, nil},
+		"adopted": {map[string]string{"app": "db"}, []string{ // it is of no revision, and replaced at once
+			"SuccessfulDelete: Delete Pod db-0 in StatefulSet db successful", "SuccessfulUpdate: Update Pod db-0 in StatefulSet db successful"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := start(t)
+				there := controllertest.Create(c, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "db-0", Namespace: "default", Labels: test.labels},
+					Spec: controllertest.Template("db", "db:1").Spec})
+				c.Bind(there, "worker-1")
+				c.Ready(there, 1)
+				create(c, 1, nil)
+				c.Pass(10 * time.Second)
+				wantEvents(c, test.events...)
+			})
+		})
+	}
+}
+
+// A claim that is being deleted keeps a new pod waiting, and that is told; one that runs is none the worse.
+func TestAClaimThatIsBeingDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		create(c, 1, withClaims)
+		play(c)
+		controllertest.Change(c, "default", "data-db-0", func(claim *corev1.PersistentVolumeClaim) { claim.Finalizers = []string{"example.com/keep"} })
+		controllertest.Delete[*corev1.PersistentVolumeClaim](c, "default", "data-db-0")
+		change(c, func(s *appsv1.StatefulSetSpec) { s.Replicas = ptr.To(int32(2)) })
+		wantPods(c, "the first runs", "db-0 1", "db-1 1")
+		controllertest.Delete[*corev1.Pod](c, "default", "db-0", metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+		c.Pass(time.Second)
+		want := "FailedCreate: Create Pod db-0 in StatefulSet db failed error: pvc data-db-0 is being deleted"
+		if got := c.Events("StatefulSet", "db"); !slices.Contains(got, want) {
+			t.Errorf("events are %v", got)
+		}
+	})
+}
+
+// A claim that goes with an earlier pod of the name is waited for without a word.
+func TestAClaimOfAnEarlierPod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		create(c, 2, func(s *appsv1.StatefulSetSpec) {
+			withClaims(s)
+			s.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
+				WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, WhenScaled: appsv1.DeletePersistentVolumeClaimRetentionPolicyType}
+		})
+		play(c)
+		play(c)
+		controllertest.Change(c, "default", "data-db-1", func(claim *corev1.PersistentVolumeClaim) { claim.Finalizers = []string{"example.com/keep"} })
+		change(c, func(s *appsv1.StatefulSetSpec) { s.Replicas = ptr.To(int32(1)) })
+		play(c)
+		change(c, func(s *appsv1.StatefulSetSpec) { s.Replicas = ptr.To(int32(2)) })
+		c.Pass(time.Second)
+		wantPods(c, "while the claim goes", "db-0 1")
+		for _, event := range c.Events("StatefulSet", "db") {
+			if strings.HasPrefix(event, "FailedCreate") {
+				t.Error(event)
+			}
+		}
+		controllertest.Change(c, "default", "data-db-1", func(claim *corev1.PersistentVolumeClaim) { claim.Finalizers = nil })
+		c.Pass(time.Second)
+		wantPods(c, "when it is gone", "db-0 1", "db-1 1")
 	})
 }

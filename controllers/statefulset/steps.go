@@ -55,8 +55,10 @@ func (r *run) keep(ctx context.Context, pod *corev1.Pod, number int) (done bool,
 		loop.Say(ctx, "WaitForEnd", "name", pod.Name)
 		return r.ordered(), nil
 	}
-	if err := r.ensureClaims(ctx, number); err != nil {
-		return true, err
+	if pod.Status.Phase == corev1.PodPending {
+		if err := r.ensureClaims(ctx, number); err != nil {
+			return true, err
+		}
 	}
 	if r.ordered() && !r.isAvailable(pod) {
 		loop.Say(ctx, "WaitForReady", "name", pod.Name)
@@ -68,10 +70,15 @@ func (r *run) keep(ctx context.Context, pod *corev1.Pod, number int) (done bool,
 	return false, r.mend(ctx, pod)
 }
 
-// create makes pod number n, after its claims.
+// create makes pod number n, after its claims. A claim that is to go with an earlier pod of that name is waited for.
 func (r *run) create(ctx context.Context, number int) error {
 	pod := r.newPod(number)
+	if r.hasStaleClaim(number) {
+		loop.Say(ctx, "WaitForClaim", "name", pod.Name)
+		return nil
+	}
 	if err := r.ensureClaims(ctx, number); err != nil {
+		r.tellPod("Create", pod.Name, err)
 		return err
 	}
 	loop.Say(ctx, "CreatePod", "name", pod.Name)
@@ -79,9 +86,7 @@ func (r *run) create(ctx context.Context, number int) error {
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		if owner := r.takenByOther(ctx, pod.Name); owner != "" {
-			err := fmt.Errorf("pod %s is there and belongs to %s", pod.Name, owner)
-			r.tellPod("Create", pod.Name, err)
-			return err
+			return fmt.Errorf("pod %s is there and belongs to %s", pod.Name, owner) // tried again, without a word
 		}
 		return nil // our own, which the cache does not show yet
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
@@ -115,11 +120,6 @@ func (r *run) recreate(ctx context.Context, pod *corev1.Pod) error {
 		return nil
 	}
 	loop.Say(ctx, "Recreate", "name", pod.Name, "phase", pod.Status.Phase)
-	if pod.Status.Phase == corev1.PodFailed {
-		r.Events.Event(r.set, corev1.EventTypeWarning, "RecreatingFailedPod", "StatefulSet %s/%s is recreating failed Pod %s", r.set.Namespace, r.set.Name, pod.Name)
-	} else {
-		r.Events.Event(r.set, corev1.EventTypeNormal, "RecreatingTerminatedPod", "StatefulSet %s/%s is recreating terminated Pod %s", r.set.Namespace, r.set.Name, pod.Name)
-	}
 	return r.deletePod(ctx, pod)
 }
 
@@ -143,7 +143,7 @@ func (r *run) mend(ctx context.Context, pod *corev1.Pod) error {
 	r.identify(mended)
 	mended.Spec = pod.Spec // volumes cannot be changed any more
 	_, err := client.Of[*corev1.Pod](r.Client).Update(ctx, mended)
-	if controllers.IgnoreNotFound(err) == nil {
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	r.tellPod("Update", pod.Name, err)
