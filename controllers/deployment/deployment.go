@@ -88,8 +88,8 @@ func (r *rollout) step(ctx context.Context) error {
 		loop.Say(ctx, "Paused")
 		return r.resize(ctx)
 	}
-	if _, asked := r.Annotations[appsv1.DeprecatedRollbackTo]; asked {
-		return r.rollback(ctx)
+	if revision, asked := r.rollbackTo(); asked {
+		return r.rollback(ctx, revision)
 	}
 	if r.resized() {
 		return r.resize(ctx)

@@ -3,6 +3,7 @@ package deployment_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -335,6 +336,47 @@ func TestReplicaFailureShows(t *testing.T) {
 		}
 		if pods := controllertest.List[*corev1.Pod](c, "default"); len(pods) != 2 {
 			t.Errorf("%d pods after recovery", len(pods))
+		}
+	})
+}
+
+// A ReplicaSet that its controller has not looked at yet has no pods on their way out.
+func TestTerminatingReplicasOfANewReplicaSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		c.Machine.Gate(replicaset.Name).Pause()
+		controllertest.Create(c, web(1))
+		c.Settle()
+		if got := get(c).Status.TerminatingReplicas; got == nil || *got != 0 {
+			t.Errorf("they are %v", got)
+		}
+	})
+}
+
+// An annotation that asks for no number asks for nothing, and stays.
+func TestRollbackToNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		controllertest.Create(c, web(1, func(d *appsv1.Deployment) {
+			d.Annotations = map[string]string{appsv1.DeprecatedRollbackTo: "the first"}
+		}))
+		c.ReadyAll("default")
+		if got := get(c); got.Annotations[appsv1.DeprecatedRollbackTo] != "the first" || got.Status.AvailableReplicas != 1 {
+			t.Errorf("annotations are %v, %d are available", got.Annotations, got.Status.AvailableReplicas)
+		}
+	})
+}
+
+// A long name is cut, so that the ReplicaSet's has room for the hash.
+func TestReplicaSetOfALongName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		d := controllertest.Create(c, web(1, func(d *appsv1.Deployment) { d.Name = strings.Repeat("w", 250) }))
+		c.Settle()
+		hash := controllers.ComputeHash(&d.Spec.Template, nil)
+		want := d.Name[:252-len(hash)] + "-" + hash
+		if sets := controllertest.List[*appsv1.ReplicaSet](c, "default"); len(sets) != 1 || sets[0].Name != want {
+			t.Errorf("%d sets, events are %v", len(sets), c.Events("Deployment", d.Name))
 		}
 	})
 }

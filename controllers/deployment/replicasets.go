@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 
 	"kubette/client"
@@ -155,7 +156,7 @@ func (r *rollout) newSet(revision int64) *appsv1.ReplicaSet {
 	selector.MatchLabels = withHash(selector.MatchLabels, hash)
 	set := &appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:            r.Name + "-" + hash,
+			Name:            r.Name[:min(len(r.Name), validation.DNS1123SubdomainMaxLength-1-len(hash))] + "-" + hash,
 			Namespace:       r.Namespace,
 			OwnerReferences: []metav1.OwnerReference{controllers.OwnerRef(r.Deployment)},
 			Labels:          maps.Clone(template.Labels),

@@ -16,13 +16,9 @@ import (
 // rollback does what the annotation deprecated.deployment.rollback.to asks for: it puts the template of an earlier
 // revision (0 for the one before) back into the Deployment. kubectl rollout undo of today does not need it, for it
 // patches the template itself; the annotation is the API's older way, and still works.
-func (r *rollout) rollback(ctx context.Context) error {
+func (r *rollout) rollback(ctx context.Context, revision int64) error {
 	if _, err := r.ensure(ctx, true); err != nil {
 		return err
-	}
-	revision, err := strconv.ParseInt(r.Annotations[appsv1.DeprecatedRollbackTo], 10, 64)
-	if err != nil {
-		return r.endRollback(ctx) // not a number: nothing can be done about it
 	}
 	if revision == 0 {
 		if revision = r.lastRevision(); revision == 0 {
@@ -50,6 +46,12 @@ func (r *rollout) rollback(ctx context.Context) error {
 	}
 	r.Events.Event(r.Deployment, corev1.EventTypeNormal, "DeploymentRollback", "Rolled back deployment %q to revision %d", r.Name, revision)
 	return nil
+}
+
+// rollbackTo is the revision that the annotation asks for, if it does: what is no number asks for nothing.
+func (r *rollout) rollbackTo() (int64, bool) {
+	revision, err := strconv.ParseInt(r.Annotations[appsv1.DeprecatedRollbackTo], 10, 64)
+	return revision, err == nil
 }
 
 // lastRevision is the second highest revision.

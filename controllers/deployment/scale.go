@@ -90,7 +90,7 @@ func (r *rollout) resize(ctx context.Context) error {
 	if err := r.follow(ctx); err != nil {
 		return err
 	}
-	if _, asked := r.Annotations[appsv1.DeprecatedRollbackTo]; r.Spec.Paused && !asked {
+	if _, asked := r.rollbackTo(); r.Spec.Paused && !asked {
 		if err := r.cleanUp(ctx); err != nil {
 			return err
 		}

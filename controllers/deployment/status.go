@@ -27,7 +27,8 @@ func (r *rollout) counted() appsv1.DeploymentStatus {
 		status.ReadyReplicas += set.Status.ReadyReplicas
 		status.AvailableReplicas += set.Status.AvailableReplicas
 		terminating += ptr.Deref(set.Status.TerminatingReplicas, 0)
-		known = known && set.Status.TerminatingReplicas != nil
+		// One that its controller has not looked at yet has no pods, and takes none of the others' away.
+		known = known && (set.Status.TerminatingReplicas != nil || set.Status.ObservedGeneration == 0)
 	}
 	if known {
 		status.TerminatingReplicas = &terminating

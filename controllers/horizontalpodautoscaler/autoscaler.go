@@ -99,7 +99,6 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 	}
 	r := &run{Controller: c, key: key, hpa: shared.DeepCopy()}
 	scaleErr := r.scale(ctx)
-	r.hpa.Status.ObservedGeneration = ptr.To(shared.Generation)
 	if !equality.Semantic.DeepEqual(shared.Status, r.hpa.Status) {
 		_, err := client.Of[*autoscalingv2.HorizontalPodAutoscaler](c.Client).UpdateStatus(ctx, r.hpa)
 		if controllers.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) { // the next period reports again
@@ -118,6 +117,7 @@ func (r *run) scale(ctx context.Context) error {
 		return err
 	}
 	r.condition(autoscalingv2.AbleToScale, corev1.ConditionTrue, "SucceededGetScale", "the HPA controller was able to get the target's current scale")
+	r.hpa.Status.ObservedGeneration = ptr.To(r.hpa.Generation) // with the rest of the status: not while there is no target
 	current, least, most := r.target.replicas, ptr.Deref(r.hpa.Spec.MinReplicas, 1), r.hpa.Spec.MaxReplicas
 	r.hpa.Status.CurrentReplicas = current
 	r.history.begin(r.key, current)
@@ -162,6 +162,8 @@ func (r *run) rescale(ctx context.Context, desired int32, reason string) error {
 	}
 	r.condition(autoscalingv2.AbleToScale, corev1.ConditionTrue, "SucceededRescale", "the HPA controller was able to update the target scale to %d", desired)
 	r.Events.Event(r.hpa, corev1.EventTypeNormal, "SuccessfulRescale", "New size: %d; reason: %s", desired, reason)
+	// Only Object and External metrics scale to zero, and kubette has none of them.
+	r.condition(autoscalingv2.ScaledToZero, corev1.ConditionFalse, "NotScaledToZero", "the HPA controller did not scale the workload to zero")
 	r.history.scaled(r.key, desired-r.target.replicas)
 	r.hpa.Status.LastScaleTime = ptr.To(metav1.Now())
 	return nil

@@ -2,12 +2,14 @@ package horizontalpodautoscaler_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -164,4 +166,35 @@ func TestMissingRequest(t *testing.T) {
 			t.Errorf("conditions are %+v", hpa.Status.Conditions)
 		}
 	})
+}
+
+// What was observed is told with the rest of the status, and so not while there is no target.
+func TestObservedGenerationAndScaledToZero(t *testing.T) {
+	for name, test := range map[string]struct {
+		target     string
+		observed   *int64
+		conditions []string
+	}{
+		"no target": {"none", nil, []string{"AbleToScale False FailedGetScale"}},
+		"scaled up": {"web", ptr.To(int64(1)), []string{"AbleToScale True SucceededRescale", "ScaledToZero False NotScaledToZero"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := start(t, 1, func(s *autoscalingv2.HorizontalPodAutoscalerSpec) {
+					s.ScaleTargetRef.Name, s.MinReplicas = test.target, ptr.To(int32(2))
+				})
+				hpa := controllertest.Get[*autoscalingv2.HorizontalPodAutoscaler](c, "default", "web")
+				if diff := cmp.Diff(test.observed, hpa.Status.ObservedGeneration); diff != "" {
+					t.Errorf("observed generation (-want +got):\n%s", diff)
+				}
+				var got []string
+				for _, condition := range hpa.Status.Conditions {
+					got = append(got, fmt.Sprintf("%s %s %s", condition.Type, condition.Status, condition.Reason))
+				}
+				if diff := cmp.Diff(test.conditions, got); diff != "" {
+					t.Errorf("conditions (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
