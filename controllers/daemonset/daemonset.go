@@ -110,10 +110,14 @@ func (c *Controller) quiet(key string) bool {
 	return ok
 }
 
-// byNode sorts pods by the node that they are on, or meant for.
+// byNode sorts pods by the node that they are on, or meant for. One that has ended and is deleted only waits for others to
+// let it go: its node lacks a pod.
 func byNode(pods []*corev1.Pod) map[string][]*corev1.Pod {
 	sorted := map[string][]*corev1.Pod{}
 	for _, pod := range pods {
+		if controllers.IsFinished(pod) && pod.DeletionTimestamp != nil {
+			continue
+		}
 		if node := targetNode(pod); node != "" {
 			sorted[node] = append(sorted[node], pod)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -214,6 +215,60 @@ func TestFailedPodIsReplaced(t *testing.T) {
 			return strings.HasPrefix(e, "FailedDaemonPod: Found failed daemon pod default/"+first.Name)
 		}) {
 			t.Errorf("events are %v", got)
+		}
+	})
+}
+
+func status(c *controllertest.Cluster) appsv1.DaemonSetStatus {
+	return controllertest.Get[*appsv1.DaemonSet](c, "default", "log").Status
+}
+
+// A pod that has ended and is deleted keeps its node for nobody, however long others hold it.
+func TestAnEndedPodThatIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 1)
+		create(c, nil)
+		play(c)
+		pod := controllertest.List[*corev1.Pod](c, "default")[0]
+		controllertest.Change(c, "default", pod.Name, func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/keep"} })
+		c.Phase(pod, corev1.PodFailed)
+		c.Settle()
+		wantPods(c, "beside it", "n0 1", "n0 1 ending")
+		if got := status(c); got.CurrentNumberScheduled != 1 || got.NumberReady != 0 {
+			t.Errorf("status is %+v", got)
+		}
+	})
+}
+
+// With a surge, a node gets its new pod beside one that is on its way out.
+func TestSurgeBesideAnEndingPod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 1)
+		create(c, rolling(ptr.To(intstr.FromInt32(1)), ptr.To(intstr.FromInt32(0))))
+		play(c)
+		controllertest.Delete[*corev1.Pod](c, "default", controllertest.List[*corev1.Pod](c, "default")[0].Name)
+		c.Settle()
+		wantPods(c, "while it ends", "n0 1", "n0 1 ending")
+	})
+}
+
+// While old and new pods stand side by side the old one counts for its node.
+func TestStatusOfASurge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 1)
+		create(c, rolling(ptr.To(intstr.FromInt32(1)), ptr.To(intstr.FromInt32(0))))
+		play(c)
+		c.Pass(time.Second)
+		update(c)
+		for _, pod := range controllertest.List[*corev1.Pod](c, "default") {
+			if pod.Spec.NodeName == "" {
+				c.Bind(pod, node(pod))
+			}
+		}
+		c.Settle()
+		wantPods(c, "side by side", "n0 1", "n0 2")
+		if got := status(c); got.NumberReady != 1 || got.NumberAvailable != 1 || got.UpdatedNumberScheduled != 0 {
+			t.Errorf("status is %+v", got)
 		}
 	})
 }

@@ -1,10 +1,12 @@
 package daemonset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -87,23 +89,25 @@ func (p *placement) onNode(ctx context.Context, node *corev1.Node) (lacks bool, 
 			running = append(running, pod)
 		}
 	}
-	slices.SortFunc(running, func(a, b *corev1.Pod) int {
-		// Those bound to the node before others, then the older.
-		if (a.Spec.NodeName == "") != (b.Spec.NodeName == "") {
-			if a.Spec.NodeName != "" {
-				return -1
-			}
-			return 1
-		}
-		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
-	})
-	if p.surge() > 0 {
-		return false, append(surplus, p.surplusOfSurge(running)...)
+	slices.SortFunc(running, older)
+	if p.surge() > 0 { // one more may always be made beside those on their way out
+		return should && len(running) == 0, append(surplus, p.surplusOfSurge(running)...)
 	}
 	if len(running) > 1 {
 		surplus = append(surplus, running[1:]...)
 	}
 	return false, surplus
+}
+
+// older orders pods of one node: those bound to it before others, then by age, then by name.
+func older(a, b *corev1.Pod) int {
+	switch {
+	case a.Spec.NodeName != "" && b.Spec.NodeName == "":
+		return -1
+	case a.Spec.NodeName == "" && b.Spec.NodeName != "":
+		return 1
+	}
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
 }
 
 // surplusOfSurge lets an old and a new pod stand side by side: the old one goes when the new one is available.

@@ -2,10 +2,10 @@ package daemonset
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"kubette/client"
@@ -13,7 +13,8 @@ import (
 	"kubette/loop"
 )
 
-// report counts nodes and pods into the status. It says when the next ready pod becomes available.
+// report counts nodes and pods into the status; for a node with several, as in a surge, the oldest counts. It says when the
+// next ready pod becomes available.
 func (p *placement) report(ctx context.Context) (time.Duration, error) {
 	status := appsv1.DaemonSetStatus{
 		ObservedGeneration: p.set.Generation, CollisionCount: p.set.Status.CollisionCount, Conditions: p.set.Status.Conditions,
@@ -33,7 +34,7 @@ func (p *placement) report(ctx context.Context) (time.Duration, error) {
 			continue
 		}
 		status.CurrentNumberScheduled++
-		pod := p.best(pods)
+		pod := slices.MinFunc(pods, older)
 		if controllers.IsReady(pod) {
 			status.NumberReady++
 			available, left := controllers.IsAvailable(pod, p.set.Spec.MinReadySeconds)
@@ -55,21 +56,4 @@ func (p *placement) report(ctx context.Context) (time.Duration, error) {
 	changed.Status = status
 	_, err := client.Of[*appsv1.DaemonSet](p.Client).UpdateStatus(ctx, changed)
 	return next, controllers.IgnoreNotFound(err)
-}
-
-// best is the pod that counts for a node: of the current version if there is one, and the oldest of those.
-func (p *placement) best(pods []*corev1.Pod) *corev1.Pod {
-	best := pods[0]
-	for _, pod := range pods[1:] {
-		if p.isCurrent(pod) != p.isCurrent(best) {
-			if p.isCurrent(pod) {
-				best = pod
-			}
-			continue
-		}
-		if pod.CreationTimestamp.Before(&best.CreationTimestamp) {
-			best = pod
-		}
-	}
-	return best
 }

@@ -19,7 +19,8 @@ func (c *Claims) noteUse(ctx context.Context, claim *corev1.PersistentVolumeClai
 	if claim.DeletionTimestamp != nil || claim.Status.Phase != corev1.ClaimBound {
 		return claim, nil
 	}
-	used := slices.ContainsFunc(c.pods.ByIndex(claimIndex, controllers.Key(claim)), func(pod *corev1.Pod) bool { return refers(pod, claim) })
+	known := c.pods.ByIndex(claimIndex, controllers.Key(claim))
+	used := slices.ContainsFunc(known, func(pod *corev1.Pod) bool { return refers(pod, claim) })
 	state := unused(claim)
 	if state != nil && (state.Status == corev1.ConditionFalse) == used {
 		return claim, nil
@@ -66,8 +67,9 @@ func refers(pod *corev1.Pod, claim *corev1.PersistentVolumeClaim) bool {
 
 // ended says that a pod has finished, or is on its way out and none of its containers runs.
 func ended(pod *corev1.Pod) bool {
+	s := &pod.Status
 	return controllers.IsFinished(pod) || pod.DeletionTimestamp != nil &&
-		!running(pod.Status.InitContainerStatuses) && !running(pod.Status.ContainerStatuses) && !running(pod.Status.EphemeralContainerStatuses)
+		!running(s.InitContainerStatuses) && !running(s.ContainerStatuses) && !running(s.EphemeralContainerStatuses)
 }
 
 func running(statuses []corev1.ContainerStatus) bool {
