@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"kubette/client"
+	"kubette/controllers"
 	"kubette/loop"
 )
 
@@ -23,9 +24,6 @@ func (c *Controller) findVolume(ctx context.Context, claim *corev1.PersistentVol
 	if claim.Spec.VolumeName != "" {
 		return c.bindNamed(ctx, claim)
 	}
-	if changed, err := c.assignDefaultClass(ctx, claim); changed || err != nil {
-		return err
-	}
 	class := c.classOf(claim)
 	delayed := class != nil && ptr.Deref(class.VolumeBindingMode, storagev1.VolumeBindingImmediate) == storagev1.VolumeBindingWaitForFirstConsumer
 	found, err := volume.FindMatchingVolume(claim, c.candidates(claim), nil, nil, delayed, true)
@@ -35,10 +33,13 @@ func (c *Controller) findVolume(ctx context.Context, claim *corev1.PersistentVol
 	if found != nil {
 		return c.bind(ctx, found, claim)
 	}
+	if changed, err := c.assignDefaultClass(ctx, claim); changed || err != nil {
+		return err
+	}
 	loop.Say(ctx, "NoVolumeFits", "class", volume.GetPersistentVolumeClaimClass(claim))
 	switch {
 	case delayed && claim.Annotations[volume.AnnSelectedNode] == "":
-		c.Events.Event(claim, corev1.EventTypeNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+		c.tellWaiting(claim)
 	case class != nil:
 		return c.askProvisioner(ctx, claim, class)
 	case volume.GetPersistentVolumeClaimClass(claim) != "":
@@ -47,6 +48,33 @@ func (c *Controller) findVolume(ctx context.Context, claim *corev1.PersistentVol
 		c.Events.Event(claim, corev1.EventTypeNormal, "FailedBinding", "no persistent volumes available for this claim and no storage class is set")
 	}
 	return c.claimPhase(ctx, claim, corev1.ClaimPending, nil)
+}
+
+// tellWaiting says what a claim of a class that binds late waits for: a pod that uses it, or the node of those that do.
+func (c *Controller) tellWaiting(claim *corev1.PersistentVolumeClaim) {
+	var names []string
+	for _, pod := range c.pods.List(claim.Namespace, nil) {
+		if pod.Spec.NodeName == "" && controllers.IsActive(pod) && mounts(pod, claim.Name) {
+			names = append(names, pod.Name)
+		}
+	}
+	slices.Sort(names)
+	switch len(names) {
+	case 0:
+		c.Events.Event(claim, corev1.EventTypeNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+	case 1:
+		c.Events.Event(claim, corev1.EventTypeNormal, "WaitForPodScheduled", "waiting for pod %s to be scheduled", names[0])
+	default:
+		c.Events.Event(claim, corev1.EventTypeNormal, "WaitForPodScheduled", "waiting for pods %s to be scheduled", strings.Join(names, ","))
+	}
+}
+
+// mounts says whether a pod names a claim, or has one of its own of that name.
+func mounts(pod *corev1.Pod, claim string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(volume corev1.Volume) bool {
+		return volume.PersistentVolumeClaim != nil && volume.PersistentVolumeClaim.ClaimName == claim ||
+			volume.Ephemeral != nil && pod.Name+"-"+volume.Name == claim
+	})
 }
 
 // candidates are the volumes that offer the access modes that a claim asks for, the smallest first.
@@ -150,8 +178,10 @@ func (c *Controller) checkBound(ctx context.Context, claim *corev1.PersistentVol
 
 // askProvisioner marks a claim for the provisioner of its class.
 func (c *Controller) askProvisioner(ctx context.Context, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass) error {
-	if class.Provisioner == "kubernetes.io/no-provisioner" {
-		return c.claimPhase(ctx, claim, corev1.ClaimPending, nil) // volumes of this class are made by people
+	if strings.HasPrefix(class.Provisioner, "kubernetes.io/") {
+		// Kubernetes has none of its own any more. Volumes of the class kubernetes.io/no-provisioner are made by people.
+		c.Events.Event(claim, corev1.EventTypeWarning, "ProvisioningFailed", "no volume plugin matched name: %s", class.Provisioner)
+		return c.claimPhase(ctx, claim, corev1.ClaimPending, nil)
 	}
 	if claim.Annotations[volume.AnnStorageProvisioner] != class.Provisioner {
 		loop.Say(ctx, "AskProvisioner", "provisioner", class.Provisioner)

@@ -19,6 +19,10 @@ const (
 	// EventSource is the controller's name in events.
 	EventSource = "persistentvolume-controller"
 
+	// resyncPeriod is how often a claim that waits is looked at again, and what it waits for told again:
+	// --pvclaimbinder-sync-period.
+	resyncPeriod = 15 * time.Second
+
 	// defaultClassAnnotation marks the storage class of claims that name none.
 	defaultClassAnnotation = "storageclass.kubernetes.io/is-default-class"
 )
@@ -29,6 +33,7 @@ type Controller struct {
 	claims  client.Informer[*corev1.PersistentVolumeClaim]
 	volumes client.Informer[*corev1.PersistentVolume]
 	classes client.Informer[*storagev1.StorageClass]
+	pods    client.Informer[*corev1.Pod]
 	loop    *loop.Loop[task]
 }
 
@@ -50,6 +55,7 @@ func New(base controllers.Base) *Controller {
 		claims:  client.InformerFor[*corev1.PersistentVolumeClaim](base.Informers),
 		volumes: client.InformerFor[*corev1.PersistentVolume](base.Informers),
 		classes: client.InformerFor[*storagev1.StorageClass](base.Informers),
+		pods:    client.InformerFor[*corev1.Pod](base.Informers),
 	}
 	c.loop = loop.New(Name, c.Reconcile, loop.Options{Machine: base.Machine})
 	c.claims.Handle(client.Handler[*corev1.PersistentVolumeClaim]{
@@ -93,7 +99,7 @@ func (c *Controller) Reconcile(ctx context.Context, t task) (time.Duration, erro
 	if _, complete := claim.Annotations[volume.AnnBindCompleted]; complete {
 		return 0, controllers.IgnoreNotFound(c.checkBound(ctx, claim))
 	}
-	return 0, controllers.IgnoreNotFound(c.findVolume(ctx, claim))
+	return resyncPeriod, controllers.IgnoreNotFound(c.findVolume(ctx, claim))
 }
 
 func (c *Controller) askClaim(claim *corev1.PersistentVolumeClaim, what string) {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -162,6 +163,79 @@ func TestLostVolume(t *testing.T) {
 		c.Settle()
 		if phase := getClaim(c).Status.Phase; phase != corev1.ClaimLost {
 			t.Errorf("the claim is %s", phase)
+		}
+	})
+}
+
+// What a claim waits for is told every 15 seconds.
+func TestWhatAClaimWaitsFor(t *testing.T) {
+	waiting := func(provisioner string, mode storagev1.VolumeBindingMode) *storagev1.StorageClass {
+		return &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "slow"}, Provisioner: provisioner, VolumeBindingMode: &mode}
+	}
+	for _, test := range []struct {
+		name  string
+		class *storagev1.StorageClass
+		named string // of the claim's class
+		pods  []string
+		want  string
+	}{
+		{"no class", nil, "", nil, "FailedBinding: no persistent volumes available for this claim and no storage class is set"},
+		{"a class that is not there", nil, "none", nil, `ProvisioningFailed: storageclass.storage.k8s.io "none" not found`},
+		{"volumes made by people", waiting("kubernetes.io/no-provisioner", storagev1.VolumeBindingImmediate), "slow", nil,
+			"ProvisioningFailed: no volume plugin matched name: kubernetes.io/no-provisioner"},
+		{"a consumer", waiting("example.com/disks", storagev1.VolumeBindingWaitForFirstConsumer), "slow", nil,
+			"WaitForFirstConsumer: waiting for first consumer to be created before binding"},
+		{"a pod's node", waiting("example.com/disks", storagev1.VolumeBindingWaitForFirstConsumer), "slow", []string{"a"},
+			"WaitForPodScheduled: waiting for pod a to be scheduled"},
+		{"two pods' node", waiting("example.com/disks", storagev1.VolumeBindingWaitForFirstConsumer), "slow", []string{"b", "a"},
+			"WaitForPodScheduled: waiting for pods a,b to be scheduled"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := start(t, nil)
+				if test.class != nil {
+					controllertest.Create(c, test.class)
+				}
+				for _, name := range test.pods {
+					controllertest.Create(c, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Spec: corev1.PodSpec{
+						Containers: []corev1.Container{{Name: "main", Image: "db"}},
+						Volumes: []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+							PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}},
+					}})
+				}
+				c.Settle()
+				wanted := claim(&test.named, "1Gi")
+				wanted.Finalizers = []string{"kubernetes.io/pvc-protection"}
+				controllertest.Create(c, wanted)
+				c.Pass(time.Minute + time.Second)
+				if diff := cmp.Diff([]string{test.want}, c.Events("PersistentVolumeClaim", "data")); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+				for _, event := range controllertest.List[*corev1.Event](c, "default") {
+					if event.InvolvedObject.Name == "data" && event.Count != 5 {
+						t.Errorf("told %d times in a minute", event.Count)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A volume that is there comes before a default class that came later.
+func TestAVolumeBeforeTheDefaultClass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, nil)
+		controllertest.Create(c, volume("right", "1Gi"))
+		c.Settle()
+		c.Machine.Gate(persistentvolume.Name).Pause()
+		controllertest.Create(c, claim(nil, "1Gi"))
+		controllertest.Create(c, &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "late",
+			Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}}, Provisioner: "example.com/disks"})
+		c.Settle()
+		c.Machine.Gate(persistentvolume.Name).Resume()
+		c.Pass(time.Second)
+		if got := getClaim(c); got.Status.Phase != corev1.ClaimBound || got.Spec.StorageClassName != nil {
+			t.Errorf("the claim is %s, of class %v", got.Status.Phase, got.Spec.StorageClassName)
 		}
 	})
 }
