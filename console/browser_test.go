@@ -267,6 +267,12 @@ func TestEveryPageLoads(t *testing.T) {
 			if text := value[string](b, `document.body.innerText`); strings.Contains(text, "undefined") || strings.Contains(text, "[object") || strings.Contains(text, "NaN") {
 				t.Errorf("%s (%s) shows undefined, [object or NaN:\n%s", page, language, text)
 			}
+			if page == "machine" && language == "fr" {
+				b.until(`document.getElementById("main").innerText.includes(" modifié")`)
+				if found := value[[]string](b, `document.getElementById("main").innerText.match(/← .*(added|updated|changed|deleted|relist|retry|timer|done)$/gm) || []`); len(found) > 0 {
+					t.Errorf("causes in English: %q", found)
+				}
+			}
 			b.check(page + " in " + language)
 			b.picture(strings.NewReplacer("/", "-", "?", "-", "=", "-", pod, "pod").Replace(page) + "-" + language)
 		}

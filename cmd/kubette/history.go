@@ -17,7 +17,7 @@ import (
 )
 
 func newHistory(o *options) *cobra.Command {
-	var output, namespace string
+	var output, namespace, language string
 	var limit int
 	command := &cobra.Command{
 		Use:   "history KIND/NAME",
@@ -49,11 +49,12 @@ what led to it, and which fields changed. A deleted object has a history, too.`,
 				encoder.SetIndent("", "  ")
 				return encoder.Encode(history)
 			}
-			return printHistory(cmd.OutOrStdout(), history, limit)
+			return printHistory(cmd.OutOrStdout(), history, language, limit)
 		},
 	}
 	outputFlag(command, &output)
 	namespaceFlag(command, &namespace)
+	languageFlag(command, &language)
 	command.Flags().IntVar(&limit, "limit", 20, "how many revisions to show; 0 for all")
 	return command
 }
@@ -74,7 +75,7 @@ func namespaceFlag(command *cobra.Command, namespace *string) {
 	command.Flags().StringVarP(namespace, "namespace", "n", "default", "the object's namespace")
 }
 
-func printHistory(out io.Writer, history *cluster.History, limit int) error {
+func printHistory(out io.Writer, history *cluster.History, language string, limit int) error {
 	writes := slices.Clone(history.Writes)
 	slices.Reverse(writes)
 	shown := writes
@@ -83,7 +84,7 @@ func printHistory(out io.Writer, history *cluster.History, limit int) error {
 	}
 	for _, w := range shown {
 		fmt.Fprintf(out, "%-8d %s  %s → %s", w.Revision, w.Time.Local().Format(time.DateTime), w.Who, w.Verb)
-		if cause := causeOf(&w); cause != "" {
+		if cause := causeOf(language, &w); cause != "" {
 			fmt.Fprintf(out, "  (%s)", cause)
 		}
 		fmt.Fprintln(out)

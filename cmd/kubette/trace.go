@@ -229,18 +229,18 @@ func (o *traceOutput) writeLine(item explain.Item) string {
 	if changed := changesInShort(w.Changes); changed != "" {
 		text += "  " + changed
 	}
-	if cause := causeOf(w); cause != "" {
+	if cause := causeOf(o.lang, w); cause != "" {
 		text += "  " + o.paint(faint, "("+cause+")")
 	}
 	return text
 }
 
-func causeOf(w *explain.Write) string {
+func causeOf(language string, w *explain.Write) string {
 	switch {
 	case w.Because != "" && w.Trigger != 0:
-		return fmt.Sprintf("%s @%d", w.Because, w.Trigger)
+		return fmt.Sprintf("%s @%d", explain.CauseText(language, w.Because), w.Trigger)
 	case w.Because != "":
-		return w.Because
+		return explain.CauseText(language, w.Because)
 	}
 	if strings.HasPrefix(w.Cause, store.CommandCause) {
 		return "" // the command that somebody follows: no cause of anything that it names
@@ -258,7 +258,7 @@ func (o *traceOutput) stepLine(item explain.Item) string {
 		text += "  " + o.paint(red, s.Error)
 	}
 	if s.Cause != "" {
-		text += "  " + o.paint(faint, "("+s.Cause+")")
+		text += "  " + o.paint(faint, "("+explain.CauseText(o.lang, s.Cause)+")")
 	}
 	return text
 }

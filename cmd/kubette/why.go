@@ -197,7 +197,7 @@ func (p *whyPrinter) link(link explain.Link) {
 	case link.Unknown:
 		line += "  " + p.paint(faint, "("+p.word("unknown")+")")
 	case w.Because != "":
-		line += "  " + p.paint(faint, "("+p.word("because", "cause", w.Because)+")")
+		line += "  " + p.paint(faint, "("+p.word("because", "cause", explain.CauseText(p.lang, w.Because))+")")
 	}
 	fmt.Fprintln(p.out, line)
 }

@@ -117,12 +117,12 @@ type sink struct {
 }
 
 // Add implements cache.ReflectorStore.
-func (s *sink) Add(object any) error { return s.put(object, "added") }
+func (s *sink) Add(object any) error { return s.take(object, "added") }
 
 // Update implements cache.ReflectorStore.
-func (s *sink) Update(object any) error { return s.put(object, "changed") }
+func (s *sink) Update(object any) error { return s.take(object, "changed") }
 
-func (s *sink) put(object any, what string) error {
+func (s *sink) take(object any, what string) error {
 	accessor, err := meta.Accessor(object)
 	if err != nil {
 		return err

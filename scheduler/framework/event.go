@@ -43,22 +43,22 @@ type Event struct {
 	OldLabels, Labels labels.Set
 }
 
-// String names the event as a cause for the trace.
+// String names the event as a cause for the trace: the object, if there is one, and what happened to it.
 func (e *Event) String() string {
-	kind := string(e.Kind) + " "
-	switch {
+	switch kind := " " + string(e.Kind); {
 	case e.Node != nil:
-		return kind + e.Node.Name
+		return "nodes/" + e.Node.Name + kind
 	case e.Pod != nil:
-		return kind + e.Pod.Namespace + "/" + e.Pod.Name
+		return "pods/" + e.Pod.Namespace + "/" + e.Pod.Name + kind
 	case e.Claim != nil:
-		return kind + e.Claim.Namespace + "/" + e.Claim.Name
+		return "persistentvolumeclaims/" + e.Claim.Namespace + "/" + e.Claim.Name + kind
 	case e.Volume != nil:
-		return kind + e.Volume.Name
+		return "persistentvolumes/" + e.Volume.Name + kind
 	case e.Class != nil:
-		return kind + e.Class.Name
+		return "storageclasses/" + e.Class.Name + kind
+	default:
+		return "namespaces/" + e.Namespace + kind
 	}
-	return kind + e.Namespace
 }
 
 // Relabelled says that an update changed a pod's labels.

@@ -2,12 +2,13 @@
 // seconds, so that what happens in a few milliseconds can be looked at one by one. Dragging shows the cluster as it was.
 
 import { h, render, act, $, reducedMotion } from './dom.js'
-import { t, age, clock } from './i18n.js'
+import { t, age, clock, fill, lang } from './i18n.js'
 import { world, noise } from './model.js'
 import { set, param, revision, address } from './url.js'
 import { older, again } from './feed.js'
+import { ask, query } from './api.js'
 import { who } from './status.js'
-import { step } from './main.js'
+import { step, redraw } from './main.js'
 
 const laneHeight = 14
 const pitch = 9 // between two changes, in pixels
@@ -44,6 +45,7 @@ export function mount(to) {
 let hovered = null
 
 export function update(what) {
+  readCauses()
   if (what.all || what.entries || what.shell || what.steps && revision()) draw()
   else if (what.steps) line() // a step is known a moment after what it wrote: it names the cause
 }
@@ -197,10 +199,40 @@ export function sentence(entry) {
   return t('said.' + verb, { who: entry.actor === 'kubernetes-admin' ? t('lane.you') : who(entry.actor), what: `${entry.kind || entry.resource.split('.')[0]} ${entry.ns ? entry.ns + '/' : ''}${entry.name}`, sub: entry.verb?.includes('/') ? entry.verb.split('/').slice(1).join('/') : '' })
 }
 
-// because is what a component's step was for, in its own words; "" where that is not recorded.
+// because is what a component's step was for; "" where nothing was.
 export function because(entry) {
   if (!entry.cause) return ''
-  return world.steps.get(entry.cause)?.cause || t('cause.unknown')
+  return causeText(world.steps.get(entry.cause)?.cause) || t('cause.unknown')
+}
+
+// The words for causes come from the cluster's catalogue, when they are needed. A key with holes is a form.
+let causes = {}, forms = [], causesOf = ''
+async function readCauses() {
+  const language = lang()
+  if (causesOf === language) return
+  causesOf = language
+  try {
+    const got = await ask(`/kubette/texts/${language}` + query({ prefix: 'cause' }))
+    if (language !== lang()) return
+    causes = got
+    forms = Object.keys(got).filter(key => key.startsWith('cause.') && key.includes('{'))
+      .map(key => [key, new RegExp('^' + key.slice(6).replace(/\{(\w+)\}/g, '(?<$1>.+?)') + '$')])
+    redraw()
+  } catch { causesOf = '' }
+}
+
+// causeText puts a component's sentence into words, as explain.CauseText does: an object, perhaps, and what happened to it.
+export function causeText(cause = '') {
+  const object = /^\S*\/\S* /.exec(cause)?.[0] || ''
+  return inWords(cause) ?? (object && inWords(cause.slice(object.length)) !== undefined ? object + inWords(cause.slice(object.length)) : cause)
+}
+
+function inWords(phrase) {
+  if (causes['cause.' + phrase] !== undefined) return causes['cause.' + phrase]
+  for (const [key, form] of forms) {
+    const values = form.exec(phrase)?.groups
+    if (values) return fill(causes[key], Object.fromEntries(Object.entries(values).map(([name, value]) => [name, causes['causevalue.' + value] ?? value])))
+  }
 }
 
 function line() {

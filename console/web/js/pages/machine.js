@@ -6,6 +6,7 @@ import { t, lang, clock, fill } from '../i18n.js'
 import { world } from '../model.js'
 import { param, set, revision } from '../url.js'
 import { ask, post } from '../api.js'
+import { causeText } from '../timeline.js'
 import { toast } from '../main.js'
 
 const groups = [
@@ -64,7 +65,7 @@ function station(name) {
     h('header', {}, h('h3', {}, name), h('span', { class: 'tag', 'data-state': one.paused ? 'paused' : 'running' }, one.paused ? '❚❚ ' + t('machine.paused') : '▶ ' + t('machine.runs'))),
     h('p', {}, h('span', { class: 'dim' }, t('machine.queue') + ' '), h('strong', { class: 'num queue' }, String(one.queue)), h('span', { class: 'queuebar', 'aria-hidden': 'true' }, Array.from({ length: Math.min(one.queue, 12) }, () => h('i', {}))),
       h('span', { class: 'group steer', role: 'group', 'aria-label': name }, one.paused ? button('resume', '▶ ' + t('machine.do.resume')) : button('pause', '❚❚ ' + t('machine.do.pause')), button('step', '▸❘ ' + t('machine.do.step'), !one.paused))),
-    steps.length ? h('ol', { class: 'steps' }, steps.map(step => h('li', { 'data-key': step.id }, h('span', { class: 'dim num' }, clock(step.time)), ' ', h('strong', {}, step.key), step.cause ? h('span', { class: 'dim' }, ' ← ' + step.cause) : null,
+    steps.length ? h('ol', { class: 'steps' }, steps.map(step => h('li', { 'data-key': step.id }, h('span', { class: 'dim num' }, clock(step.time)), ' ', h('strong', {}, step.key), step.cause ? h('span', { class: 'dim' }, ' ← ' + causeText(step.cause)) : null,
       step.notes?.length ? h('div', {}, step.notes.map(note)) : null, step.error ? h('div', { class: 'problem' }, step.error) : null))) : h('p', { class: 'empty' }, t('machine.idle')))
 }
 

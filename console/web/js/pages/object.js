@@ -10,6 +10,7 @@ import { yaml, diff, folded } from '../yaml.js'
 import { badge } from '../status.js'
 import { family, eventsOf, eventItem, link } from '../inspector.js'
 import { rows as tree } from './workloads.js'
+import { causeText } from '../timeline.js'
 import { toast } from '../main.js'
 import * as shell from '../shell.js'
 
@@ -115,7 +116,7 @@ const tabs = {
   events: () => events.length ? h('ul', { class: 'events card' }, events.map(eventItem)) : h('p', { class: 'empty' }, t('events.none')),
   history: () => history ? h('ol', { class: 'history' }, [...history.writes].reverse().map(write => h('li', { class: 'card', 'data-key': String(write.revision) },
     h('a', { href: '#', 'data-act': 'travel', 'data-arg': String(write.revision), class: 'num', title: t('travel') }, '#' + write.revision), ' ', h('a', { href: address('object', where().args, { tab: 'yaml', from: String(write.revision) }), title: t('from.do') }, 'Δ'), ' ', h('span', { class: 'dim num' }, clock(write.time)), ' ', h('strong', {}, write.who), ' ', write.verb,
-    write.because ? h('span', { class: 'dim' }, ' ← ' + write.because, write.trigger ? [' ', h('a', { href: '#', 'data-act': 'travel', 'data-arg': String(write.trigger) }, '#' + write.trigger)] : null) : null,
+    write.because ? h('span', { class: 'dim' }, ' ← ' + causeText(write.because), write.trigger ? [' ', h('a', { href: '#', 'data-act': 'travel', 'data-arg': String(write.trigger) }, '#' + write.trigger)] : null) : null,
     write.changes?.length ? h('ul', { class: 'changes' }, write.changes.slice(0, 14).map(change => h('li', {}, h('code', {}, change.path), ' ', h('del', {}, short(change.old)), ' → ', h('ins', {}, short(change.new)))), write.changes.length > 14 ? h('li', { class: 'dim' }, t('more', { n: write.changes.length - 14 })) : null) : null))) : h('p', { class: 'empty' }, t('loading')),
   logs() {
     const { ns, name } = what()

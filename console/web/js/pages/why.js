@@ -5,6 +5,7 @@ import { h, render, act } from '../dom.js'
 import { t, lang, clock } from '../i18n.js'
 import { where, param, set, revision, address } from '../url.js'
 import { ask, query, rowOf, idOf } from '../api.js'
+import { causeText } from '../timeline.js'
 
 let root, key = '', why = null, problem = '', reading = false, again = false
 
@@ -85,7 +86,7 @@ function chain() {
     return h('li', { class: (event ? 'said ' + (event.type === 'Warning' ? 'warning' : '') : 'wrote') + (link.above ? ' above' : ''), 'data-key': (write?.revision || 'e' + i) + '' }, h('span', { class: 'dim num' }, clock(link.time)), ' ',
       event ? [h('strong', {}, event.who), ' ', (event.type === 'Warning' ? '⚠ ' : '') + event.reason, event.count > 1 ? ` ×${event.count}` : '', h('div', {}, event.message)]
         : [h('a', { href: '#', 'data-act': 'travel', 'data-arg': String(write.revision), class: 'num', title: t('travel') }, '#' + write.revision), ' ', h('strong', {}, write.who), ' ', write.verb, ' ', link.above ? h('a', { href: address('why', [write.object.resource + (write.object.group ? '.' + write.object.group : ''), write.object.namespace || '-', write.object.name]) }, `${write.object.kind} ${write.object.name}`) : null,
-          h('div', { class: 'dim' }, write.because ? '← ' + write.because + (write.trigger ? ' (#' + write.trigger + ')' : '') : link.unknown ? t('cause.unknown') : ''),
+          h('div', { class: 'dim' }, write.because ? '← ' + causeText(write.because) + (write.trigger ? ' (#' + write.trigger + ')' : '') : link.unknown ? t('cause.unknown') : ''),
           changesOf(write)],
       link.repeated ? h('span', { class: 'dim' }, ' ' + t('why.repeated', { n: link.repeated })) : null)
   })), why.chain.length > 60 ? h('p', { class: 'dim' }, t('more', { n: why.chain.length - 60 })) : null)
