@@ -69,7 +69,7 @@ func (d *Dialer) dialAddress(ctx context.Context, from netip.Addr, network strin
 
 // DialService connects to one of a service's endpoints.
 func (d *Dialer) DialService(ctx context.Context, service *Service, from netip.Addr, network string, port int32) (net.Conn, error) {
-	protocol := ProtocolOf(network)
+	began, protocol := time.Now(), ProtocolOf(network)
 	count := d.Table.Counter(types.NamespacedName{Namespace: service.Object.Namespace, Name: service.Object.Name})
 	for i := range service.Object.Spec.Ports {
 		p := &service.Object.Spec.Ports[i]
@@ -78,7 +78,7 @@ func (d *Dialer) DialService(ctx context.Context, service *Service, from netip.A
 		}
 		ranked, err := service.Ranked(p, from)
 		if err != nil {
-			count(netip.AddrPort{})
+			count(netip.AddrPort{}, 0)
 			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 		}
 		var conn net.Conn
@@ -87,11 +87,11 @@ func (d *Dialer) DialService(ctx context.Context, service *Service, from netip.A
 				return nil, d.dropped(ctx, network)
 			}
 			if conn, err = d.Pod(ctx, network, endpoint.Address); err == nil {
-				count(endpoint.Address)
+				count(endpoint.Address, time.Since(began))
 				return conn, nil
 			}
 		}
-		count(netip.AddrPort{})
+		count(netip.AddrPort{}, 0)
 		return nil, err
 	}
 	return nil, &net.OpError{Op: "dial", Net: network,

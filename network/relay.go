@@ -22,8 +22,9 @@ type Relay struct {
 	Dial   DialPod
 	// Reaches says whether packets get from a client to an endpoint; nil: always.
 	Reaches func(from, to netip.Addr) bool
-	// Count is told of every connection, and of the endpoint that it went to, which is invalid when none took it; nil: nobody.
-	Count func(endpoint netip.AddrPort)
+	// Count is told of every connection, of the endpoint that it went to, which is invalid when none took it, and after which
+	// time the endpoint took it; nil: nobody.
+	Count func(endpoint netip.AddrPort, took time.Duration)
 	// Context ends everything that is under way; Group waits for it.
 	Context context.Context
 	Group   *sync.WaitGroup
@@ -69,10 +70,11 @@ func (r *Relay) ServeTCP(listener net.Listener) {
 // connect carries one connection. A service without endpoints refuses, as kube-proxy's does: the connection is reset. A pod
 // that is gone a moment before the table knows is not the last word: the others are tried.
 func (r *Relay) connect(conn net.Conn) {
+	began := time.Now()
 	from, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 	for _, endpoint := range r.Ranked(from.Addr().Unmap()) {
 		if r.Reaches != nil && !r.Reaches(from.Addr().Unmap(), endpoint.Addr()) {
-			r.count(netip.AddrPort{})
+			r.count(netip.AddrPort{}, 0)
 			r.silence(conn)
 			return
 		}
@@ -81,19 +83,19 @@ func (r *Relay) connect(conn net.Conn) {
 			slog.Debug("service connection", "endpoint", endpoint.String(), "error", err)
 			continue
 		}
-		r.count(endpoint)
+		r.count(endpoint, time.Since(began))
 		stop := context.AfterFunc(r.Context, func() { _, _ = conn.Close(), pod.Close() })
 		defer stop()
 		Splice(conn, pod)
 		return
 	}
-	r.count(netip.AddrPort{})
+	r.count(netip.AddrPort{}, 0)
 	reset(conn)
 }
 
-func (r *Relay) count(endpoint netip.AddrPort) {
+func (r *Relay) count(endpoint netip.AddrPort, took time.Duration) {
 	if r.Count != nil {
-		r.Count(endpoint)
+		r.Count(endpoint, took)
 	}
 }
 
@@ -209,7 +211,7 @@ func (u *udpRelay) way(from *net.UDPAddr) *udpWay {
 		slog.Debug("service packet", "endpoint", ranked[0].String(), "error", err)
 		return nil
 	}
-	u.count(ranked[0])
+	u.count(ranked[0], 0) // packets are taken by nobody in particular
 	way := &udpWay{endpoint: ranked[0], conn: conn}
 	u.clients[client] = way
 	u.Group.Go(func() { u.answers(from, way) })

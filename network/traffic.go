@@ -27,7 +27,9 @@ type Count struct {
 	Way
 	All    int64 `json:"all"`
 	Failed int64 `json:"failed,omitempty"`
-	Micros int64 `json:"micros,omitempty"` // how long pods took until they began to answer, all together; of requests only
+	// Micros is how long pods took, all together: until they began to answer a request; until they took a connection, with
+	// the tries at others that did not. What is said over a connection, and so when it is answered, is the client's affair.
+	Micros int64 `json:"micros,omitempty"`
 }
 
 // Traffic counts what the proxies do. kube-proxy and ingress controllers have such counters as metrics.
@@ -40,7 +42,7 @@ type Traffic struct {
 // maxWays bounds how many ways are counted: pods come and go.
 const maxWays = 2000
 
-// Add counts one request or connection, and how long a pod took to answer it.
+// Add counts one request or connection, and how long a pod took to answer or take it.
 func (t *Traffic) Add(way Way, ok bool, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,13 +103,13 @@ func (s *Service) podAt(address netip.AddrPort) string {
 
 // Counter makes the Count of a relay: it counts the connections to a service. An invalid endpoint is that of a connection that
 // no pod took.
-func (t *Table) Counter(name types.NamespacedName) func(endpoint netip.AddrPort) {
-	return func(endpoint netip.AddrPort) {
+func (t *Table) Counter(name types.NamespacedName) func(endpoint netip.AddrPort, took time.Duration) {
+	return func(endpoint netip.AddrPort, took time.Duration) {
 		way := Way{Namespace: name.Namespace, Service: name.Name}
 		if service, ok := t.Service(name.Namespace, name.Name); ok && endpoint.IsValid() {
 			way.Pod = service.podAt(endpoint)
 		}
-		t.Traffic.Add(way, endpoint.IsValid(), 0)
+		t.Traffic.Add(way, endpoint.IsValid(), took)
 	}
 }
 

@@ -29,6 +29,9 @@ export const fill = (text, values = {}) => text.replace(/\{(\w+)(?::([^|}]*)\|([
 export const t = (key, values) => fill(all[language][key] ?? key, values)
 export const known = key => key in all[language]
 
+// number writes a number that is read at a glance: with one decimal where it is small.
+export const number = value => value > 0 && value < 0.05 ? '<\u202f' + (0.1).toLocaleString(language) : value.toLocaleString(language, { maximumFractionDigits: value < 10 ? 1 : 0 })
+
 // ago says how long it is since a moment, as kubectl does.
 export function age(time, now = Date.now()) {
   const s = Math.max(0, Math.round((now - new Date(time)) / 1000))

@@ -2,7 +2,7 @@
 // way to send requests and see what comes back.
 
 import { h, $, render, act } from '../dom.js'
-import { t } from '../i18n.js'
+import { t, number } from '../i18n.js'
 import { world, matches, carried } from '../model.js'
 import { param, set, revision } from '../url.js'
 import { idOf, post, Refused } from '../api.js'
@@ -80,9 +80,9 @@ const by = route => way => way.ns === route.ingress.metadata.namespace && way.in
 
 // traffic says what went a way since the cluster started, and what goes there now; nothing, where nothing went.
 function traffic(asked) {
-  const { all, failed, rate } = carried(asked)
+  const { all, failed, rate, latency } = carried(asked)
   if (!all || revision()) return null
-  return h('span', { class: 'traffic num' }, t('network.carried', { n: all }), failed ? h('strong', { class: 'problem' }, ' ✕ ' + t('network.failed', { n: failed })) : null, rate ? h('span', { class: 'rate' }, ' · ' + t('network.rate', { rate: rate < 10 ? rate.toFixed(1) : Math.round(rate) })) : null)
+  return h('span', { class: 'traffic num' }, t('network.carried', { n: all }), failed ? h('strong', { class: 'problem' }, ' ✕ ' + t('network.failed', { n: failed })) : null, rate ? h('span', { class: 'rate' }, ' · ' + t('network.rate', { rate: number(rate) }), latency ? ' · ' + t('network.latency', { ms: number(latency) }) : null) : null)
 }
 
 function serviceBox(service) {
