@@ -208,7 +208,7 @@ func value[T any](b *tab, expression string) T {
 	return got
 }
 
-// until waits for a condition in the page, looking once per frame.
+// until waits for a condition in the page, looking once per frame; for one that is a promise, until it is kept.
 func (b *tab) until(condition string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
@@ -403,6 +403,17 @@ func TestTheConsoleIsUsedByKeyboardAlone(t *testing.T) {
 	key("?")
 	b.until(`document.getElementById("help")?.open === true`)
 	b.check("keyboard")
+}
+
+// The tests rest on it: what waits for a condition waits for its promises, too, and what it says.
+func TestWaitingIsForPromisesToo(t *testing.T) {
+	b := openTab(t, startCluster(t, 1), "")
+	b.do(chromedp.Evaluate(`window.asked = 0`, nil))
+	b.until(`(async () => { await new Promise(done => setTimeout(done, 30)); return ++window.asked >= 3 })()`)
+	if asked := value[int](b, `window.asked`); asked != 3 {
+		t.Errorf("the condition was looked at %d times, want 3: two promises said no", asked)
+	}
+	b.check("promises")
 }
 
 // Names and markup that come from users are text, never a page.

@@ -128,7 +128,7 @@ func TestTheNetworkCountsRequestsAndFailures(t *testing.T) {
 	b.visit("#/network")
 	b.until(`document.querySelectorAll(".net [data-point]").length === 5 && document.querySelectorAll(".net .box .problem").length === 1`)
 	send := func(host string, times int) {
-		b.until(fmt.Sprintf(`(async () => { for (let i = 0; i < %d; i++) await fetch("/console/visit", {method: "POST", body: JSON.stringify({method: "GET", host: %q, path: "/"})}); return true })()`, times, host))
+		_ = value[bool](b, fmt.Sprintf(`(async () => { for (let i = 0; i < %d; i++) await fetch("/console/visit", {method: "POST", body: JSON.stringify({method: "GET", host: %q, path: "/"})}); return true })()`, times, host))
 	}
 	send("web.example.org", 7)
 	send("nobody.example.org", 3)
@@ -155,7 +155,7 @@ func TestTrafficMovesOnlyWhereItIsWanted(t *testing.T) {
 	b.visit("#/network")
 	b.until(`document.querySelectorAll(".net [data-point]").length === 5`)
 	send := func() {
-		b.until(`(async () => { for (let i = 0; i < 20; i++) for (const host of ["web", "nobody"]) await fetch("/console/visit", {method: "POST", body: JSON.stringify({method: "GET", host: host + ".example.org", path: "/"})}); return true })()`)
+		_ = value[bool](b, `(async () => { for (let i = 0; i < 20; i++) for (const host of ["web", "nobody"]) await fetch("/console/visit", {method: "POST", body: JSON.stringify({method: "GET", host: host + ".example.org", path: "/"})}); return true })()`)
 	}
 	b.until(`document.getElementById("dots").dataset.dots === "0"`)
 	send()
@@ -166,7 +166,7 @@ func TestTrafficMovesOnlyWhereItIsWanted(t *testing.T) {
 	b.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
 	b.do(chromedp.Evaluate(`window.seen = 0; new MutationObserver(() => { window.seen = Math.max(window.seen, Number(document.getElementById("dots").dataset.dots)) }).observe(document.getElementById("dots"), {attributes: true})`, nil))
 	send()
-	b.until(`document.querySelector('[data-point^="h/default/web/"] .rate') !== null`)
+	b.until(`document.querySelector('[data-point^="h/default/web/"] .rate')?.textContent.includes(" ms") === true`)
 	b.until(`document.querySelector('[data-point^="h/default/web/"] .rate') === null`)
 	if seen := value[int](b, `window.seen`); seen != 0 {
 		t.Errorf("%d dots moved where no motion is wanted", seen)
@@ -203,6 +203,15 @@ func TestTwoRevisionsAreCompared(t *testing.T) {
 		b.until(`document.querySelector("#difference .added")?.textContent.trim().startsWith("+ ") === true`)
 		if page != "network" {
 			b.until(`document.querySelector("#main [data-diff='+']") !== null`)
+		}
+		// What was removed is at its place: in tables, and with its family in the tree.
+		switch name := strings.Split(gone, "/")[2]; page {
+		case "list/pods":
+			b.until(`document.querySelectorAll("#main tr.gone").length === 1 && document.querySelector("#main tbody tr[data-key]").matches(".gone[data-diff='−'][aria-description=removed]")`)
+			b.until(`document.querySelector("#main tr.gone s").textContent === "` + name + `"`)
+		case "workloads":
+			b.until(`["old", "` + strings.Join(strings.Split(name, "-")[:2], "-") + `", "` + name + `"].every((name, i) => document.querySelectorAll("#main tr.gone s")[i]?.textContent === name)`)
+			b.until(`document.querySelectorAll("#main tr.gone s").length === 4 && document.querySelector("#main tr.gone .sentence").textContent === "removed"`)
 		}
 		b.picture("compared-" + strings.ReplaceAll(page, "/", "-"))
 	}

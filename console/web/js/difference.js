@@ -1,5 +1,5 @@
 // What differs between two revisions: the one that `from` names in the address, and the one that is shown. A summary stands above
-// the page, and lists what was removed, which no page can show any more; on the page itself what was added or changed is marked.
+// the page; on the page itself what was added or changed is marked, and lists and the tree show what was removed, at its place.
 
 import { h, $, render } from './dom.js'
 import { t } from './i18n.js'
@@ -66,6 +66,11 @@ function show() {
     ...Object.keys(signs).map(how => h('span', { class: 'diffed ' + how }, signs[how] + ' ' + t('diff.' + how, { n: sum(how) }) + ' ')),
     h('button', { class: 'small', 'data-act': 'from.end' }, t('from.end'))),
   problem ? h('p', { class: 'problem' }, problem) : list.length ? h('details', {}, h('summary', {}, t('diff.list')), h('ul', {}, list.slice(0, shownAtMost).map(([id, how]) => h('li', { 'data-key': id, class: 'diffed ' + how }, named(id, how))), list.length > shownAtMost ? h('li', {}, t('more', { n: list.length - shownAtMost })) : null)) : h('p', {}, t('from.same')))
+  mark()
+}
+
+// mark marks what is on the page.
+export function mark() {
   unmark()
   for (const el of document.querySelectorAll('#main [data-id], #main [data-act=select][data-arg]')) {
     const how = marks.get(el.dataset.id || el.dataset.arg)

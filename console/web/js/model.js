@@ -71,7 +71,7 @@ export function carry(ways) {
 const newer = (way, before = {}) => ({ ...way, ...Object.fromEntries(['all', 'failed', 'micros'].map(name => [name, (way[name] || 0) - (before[name] || 0)])) })
 
 // carried sums the ways that are asked for: all requests, and those that failed; and of just now how many there are per second,
-// how many of them fail, and in how many milliseconds pods answer.
+// how many of them fail, and in how many milliseconds pods answer, or take a connection.
 export function carried(asked) {
   const { ways, moments } = world.traffic, now = performance.now()
   const sum = { all: 0, failed: 0, rate: 0, failing: 0, latency: 0 }
@@ -84,6 +84,18 @@ export function carried(asked) {
   }
   if (sum.rate) sum.latency /= sum.rate * recent / 1000
   return sum
+}
+
+// withGone is a list with what was there before and is not now, at its place, as ghosts.
+export function withGone(now, before, id) {
+  const there = new Map(now.map((each, i) => [id(each), i])), ghosts = new Map() // by what they follow
+  let after = -1
+  for (const each of before) {
+    const at = there.get(id(each))
+    if (at !== undefined) after = at
+    else ghosts.set(after, [...ghosts.get(after) || [], { ...each, gone: true }])
+  }
+  return [...ghosts.get(-1) || [], ...now.flatMap((each, i) => [each, ...ghosts.get(i) || []])]
 }
 
 export const controller = object => object.metadata.ownerReferences?.find(owner => owner.controller)

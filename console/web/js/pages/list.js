@@ -3,7 +3,7 @@
 
 import { h, $, render, act } from '../dom.js'
 import { t } from '../i18n.js'
-import { world } from '../model.js'
+import { world, withGone } from '../model.js'
 import { param, where, revision, set, go, address } from '../url.js'
 import { ask, path, at, query, rows, others, rowOf, idOf, kubectl } from '../api.js'
 import * as status from '../status.js'
@@ -12,7 +12,7 @@ import { badge } from '../status.js'
 const rowHeight = 30
 const overscan = 12
 
-let root, box, table = null, resource = '', key = '', problem = '', reading = false, again = false, sorted = { column: -1, down: false }
+let root, box, table = null, resource = '', key = '', problem = '', reading = false, again = false, before = [], beforeOf = '', sorted = { column: -1, down: false }
 
 export function mount(main) {
   root = main
@@ -32,8 +32,25 @@ export function update(what) {
   const now = [resource, param('ns'), revision()].join()
   if (now !== key) { key = now; table = null; read() }
   else if (what.entries?.some(entry => entry.resource === resource)) read()
+  readBefore()
   if (what.all || what.shell) { head(); draw() }
 }
+
+// readBefore reads the table as it was at the revision that is compared with.
+async function readBefore() {
+  const from = Number(param('from')), mine = [resource, param('ns'), from].join()
+  if (mine === beforeOf) return
+  beforeOf = mine
+  before = []
+  if (!from) return
+  try {
+    const got = await readTable(from)
+    if (mine === beforeOf) before = got.rows
+  } catch { return } // it is not kept any more: the summary says so
+  if (root) { head(); draw() }
+}
+
+const readTable = rev => ask(path(resource, param('ns')) + query({ includeObject: 'Metadata', ...at(rev) }), { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' })
 
 function head() {
   const row = rowOf(resource)
@@ -43,7 +60,7 @@ function head() {
     h('label', {}, h('span', { class: 'unseen' }, t('list.kind')), h('select', { 'data-change': 'list.kind', value: resource },
       h('optgroup', { label: t('list.followed') }, rows.map(each => h('option', { value: each.resource, selected: each.resource === resource }, each.plural))),
       h('optgroup', { label: t('list.others') }, others.map(each => h('option', { value: each.resource, selected: each.resource === resource }, each.plural))))),
-    h('span', { class: 'dim num' }, table ? String(items().length) : ''), h('code', {}, command), problem ? h('p', { class: 'problem' }, problem) : null)
+    h('span', { class: 'dim num' }, table ? String(items().filter(row => !row.gone).length) : ''), h('code', {}, command), problem ? h('p', { class: 'problem' }, problem) : null)
 }
 
 act('list.kind', (_, element) => go('list', [element.value], { q: param('q') }))
@@ -54,7 +71,7 @@ async function read() {
   reading = true
   const mine = key
   try {
-    const got = await ask(path(resource, param('ns')) + query({ includeObject: 'Metadata', ...at(revision()) }), { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' })
+    const got = await readTable(revision())
     if (mine === key) { table = got; problem = '' }
   } catch (error) {
     if (mine === key) { table = null; problem = error.message }
@@ -68,7 +85,7 @@ async function read() {
 
 function items() {
   const q = param('q').toLowerCase()
-  let list = table?.rows || []
+  let list = table ? withGone(table.rows || [], before, row => row.object.metadata.namespace + '/' + row.object.metadata.name) : []
   const wide = table?.columnDefinitions.map(column => column.priority > 0) // what is found must be seen
   if (q) list = list.filter(row => row.cells.some((cell, i) => !wide[i] && String(cell).toLowerCase().includes(q)) || row.object.metadata.namespace?.includes(q))
   if (sorted.column >= 0) {
@@ -96,6 +113,7 @@ function draw() {
       last < list.length ? h('tr', { style: { height: (list.length - last) * rowHeight + 'px' } }) : null)),
   list.length ? null : h('p', { class: 'empty' }, t('list.empty')))
   render(box, fresh)
+  if (param('from')) import('../difference.js').then(({ mark }) => mark())
 }
 
 function line(each, shown, spaces, followed, index) {
@@ -103,9 +121,9 @@ function line(each, shown, spaces, followed, index) {
   const id = idOf(resource, namespace, name)
   const object = followed && world.view.get(resource, namespace, name)
   const how = object && status.of(resource, object, world.view)
-  return h('tr', { 'data-key': id, 'data-act': 'select', 'data-arg': id, 'aria-selected': String(param('sel') === id), 'aria-rowindex': index + 2 },
+  return h('tr', { 'data-key': id, class: each.gone ? 'gone' : '', 'aria-description': each.gone ? t('diff.one.removed') : null, 'data-act': 'select', 'data-arg': id, 'aria-selected': String(param('sel') === id), 'aria-rowindex': index + 2 },
     followed ? h('td', { class: 'g' }, how ? badge(how.state) : '') : null, spaces ? h('td', {}, namespace) : null,
-    shown.map(column => h('td', {}, column.name === 'Name' ? h('a', { href: address('object', [resource, namespace || '-', name]), 'data-act': 'open', 'data-arg': id }, String(each.cells[column.i])) : String(each.cells[column.i] ?? ''))))
+    shown.map(column => h('td', {}, column.name === 'Name' ? each.gone ? h('s', {}, name) : h('a', { href: address('object', [resource, namespace || '-', name]), 'data-act': 'open', 'data-arg': id }, String(each.cells[column.i])) : String(each.cells[column.i] ?? ''))))
 }
 
 act('list.sort', column => {
