@@ -30,7 +30,12 @@ export const t = (key, values) => fill(all[language][key] ?? key, values)
 export const known = key => key in all[language]
 
 // number writes a number that is read at a glance: with one decimal where it is small.
-export const number = value => value > 0 && value < 0.05 ? '<\u202f' + (0.1).toLocaleString(language) : value.toLocaleString(language, { maximumFractionDigits: value < 10 ? 1 : 0 })
+export const number = value => value > 0 && value < 0.05 ? '<\u202f' + form(1, 0.1) : form(value < 10 ? 1 : 0, value)
+const form = (digits, value) => formatter('n' + digits, () => new Intl.NumberFormat(language, { maximumFractionDigits: digits })).format(value)
+
+// formatter keeps what is dear to make.
+const formatters = {}
+const formatter = (name, make) => formatters[language + name] ||= make()
 
 // ago says how long it is since a moment, as kubectl does.
 export function age(time, now = Date.now()) {
@@ -42,4 +47,4 @@ export function age(time, now = Date.now()) {
   return Math.floor(s / 86400) + (language === 'fr' ? 'j' : 'd')
 }
 
-export const clock = time => new Date(time).toLocaleTimeString(language, { hourCycle: 'h23', hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 })
+export const clock = time => formatter('clock', () => new Intl.DateTimeFormat(language, { hourCycle: 'h23', hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 })).format(new Date(time))

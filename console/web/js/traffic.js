@@ -77,8 +77,13 @@ function paint() {
     c.stroke()
     c.fill()
   }
-  to.dataset.dots = dots.length
-  to.dataset.diamonds = dots.filter(dot => dot.failed).length
+  note(to, 'dots', dots.length)
+  note(to, 'diamonds', dots.filter(dot => dot.failed).length)
+}
+
+// note tells a number to whoever reads the page; the same again would be a change of the page, too.
+function note(to, name, number) {
+  if (to.dataset[name] !== String(number)) to.dataset[name] = number
 }
 
 // place is a point of a line's curve, which leaves and arrives level.

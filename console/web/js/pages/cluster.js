@@ -4,7 +4,7 @@
 // changed, and of the nodes only those are counted again whose pods have.
 
 import { h, $, render, act, reducedMotion } from '../dom.js'
-import { t, age } from '../i18n.js'
+import { t, lang, age } from '../i18n.js'
 import { world, controller } from '../model.js'
 import { param, set, go, revision } from '../url.js'
 import { ask, post, idOf, kubectl } from '../api.js'
@@ -280,28 +280,48 @@ function count(one, model) {
   }
   const can = node.status.allocatable || {}
   const id = idOf('nodes', '', one.name)
-  one.el.className = 'node ' + how.state
-  one.el.setAttribute('aria-label', one.name + ', ' + how.text)
-  render(one.title, h('button', { class: 'nodename', 'data-act': 'select', 'data-arg': id }, badge(how.state), h('h2', {}, one.name)),
-    order(node) === 0 ? h('span', { class: 'tag' }, t('node.controlplane')) : null, how.text === 'Ready' ? null : h('span', { class: 'tag warn' }, how.text),
-    h('span', { class: 'grow' }),
-    h('button', { class: 'plain', 'data-act': 'node.menu', 'data-arg': one.name, 'aria-label': t('node.menu', { name: one.name }), title: t('node.menu', { name: one.name }) }, '⋯'))
-  render(one.bars,
-    gauge('CPU', cpu, status.quantity(can.cpu), v => v >= 10 ? Math.round(v) : Math.round(v * 100) / 100),
-    gauge(t('memory'), memory, status.quantity(can.memory), status.bytes),
-    gauge('pods', pods, status.quantity(can.pods), v => v))
+  const sign = [lang(), how.state, how.text, order(node)].join()
+  if (one.sign !== sign) {
+    one.sign = sign
+    one.gauges = {}
+    one.bars.replaceChildren()
+    one.el.className = 'node ' + how.state
+    one.el.setAttribute('aria-label', one.name + ', ' + how.text)
+    render(one.title, h('button', { class: 'nodename', 'data-act': 'select', 'data-arg': id }, badge(how.state), h('h2', {}, one.name)),
+      order(node) === 0 ? h('span', { class: 'tag' }, t('node.controlplane')) : null, how.text === 'Ready' ? null : h('span', { class: 'tag warn' }, how.text),
+      h('span', { class: 'grow' }),
+      h('button', { class: 'plain', 'data-act': 'node.menu', 'data-arg': one.name, 'aria-label': t('node.menu', { name: one.name }), title: t('node.menu', { name: one.name }) }, '⋯'))
+  }
+  gauge(one, 'CPU', cpu, status.quantity(can.cpu), v => v >= 10 ? Math.round(v) : Math.round(v * 100) / 100)
+  gauge(one, t('memory'), memory, status.quantity(can.memory), status.bytes)
+  gauge(one, 'pods', pods, status.quantity(can.pods), v => v)
   countStates(one)
 }
 
-function gauge(name, used, of, show) {
-  const part = of ? Math.min(1, used / of) : 0
+// gauge brings one of a node's bars up to date. Whoever moves through history changes all bars of all nodes in a frame, so that
+// each is made once, and then only what it says is changed.
+function gauge(one, name, used, of, show) {
+  let g = one.gauges[name]
+  if (!g) {
+    g = one.gauges[name] = { fill: h('i', {}), number: h('span', { class: 'num' }) }
+    g.bar = h('b', { class: 'gauge', role: 'img' }, g.fill)
+    g.el = h('div', {}, h('span', {}, name), g.bar, g.number)
+    one.bars.append(g.el)
+  }
+  const part = of ? Math.min(1, used / of) : 0, number = `${show(used)}/${show(of)}`
+  if (g.part === part && g.number.textContent === number) return
   const text = `${name}: ${t('requested', { used: show(used), of: show(of) })}`
-  return h('div', { class: 'bar' + (part > 0.9 ? ' full' : ''), title: text }, h('span', {}, name), h('b', { class: 'gauge', role: 'img', 'aria-label': text }, h('i', { style: { width: 100 * part + '%' } })), h('span', { class: 'num' }, `${show(used)}/${show(of)}`))
+  g.part = part
+  g.number.textContent = number
+  g.fill.style.width = 100 * part + '%'
+  g.el.className = 'bar' + (part > 0.9 ? ' full' : '')
+  g.el.title = text
+  g.bar.setAttribute('aria-label', text)
 }
 
 // countStates shows a node's pods as counts, when there are too many to show each.
 function countStates(one) {
-  if (density !== 'bars') { one.box.classList.remove('counted'); if (one.counted) { one.counted = false; one.box.replaceChildren(); for (const id of one.pods) { chips.get(id).sign = '' } } return }
+  if (density !== 'bars') { if (one.counted) { one.counted = false; one.box.classList.remove('counted'); one.box.replaceChildren(); for (const id of one.pods) { chips.get(id).sign = '' } } return }
   const states = {}
   for (const id of one.pods) { const { state } = chips.get(id); states[state] = (states[state] || 0) + 1 }
   one.counted = true

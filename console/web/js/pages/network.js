@@ -25,7 +25,17 @@ export function unmount() { root = null; observer?.disconnect(); clearInterval(c
 const followed = new Set(['pods', 'services', 'endpointslices.discovery.k8s.io', 'ingresses.networking.k8s.io'])
 
 export function update(what) {
-  if (what.all || what.shell || what.traffic || what.entries?.some(entry => followed.has(entry.resource))) draw()
+  if (what.all || what.shell) draw()
+  else if (what.traffic || what.entries?.some(entry => followed.has(entry.resource))) soon()
+}
+
+// soon draws at once, and what comes while pods change many times a second a little later, together: dots must not stop for it.
+const pause = 200 // milliseconds
+let waiting = 0, drawn = 0
+function soon() {
+  const left = drawn + pause - performance.now()
+  if (left <= 0) draw()
+  else waiting ||= setTimeout(() => { waiting = 0; if (root) draw() }, left)
 }
 
 const slicesOf = service => world.view.list('endpointslices.discovery.k8s.io', service.metadata.namespace).filter(slice => slice.metadata.labels?.['kubernetes.io/service-name'] === service.metadata.name)
@@ -42,6 +52,7 @@ function routes(ns) {
 }
 
 function draw() {
+  drawn = performance.now()
   const ns = param('ns'), q = param('q').toLowerCase()
   const services = world.view.list('services', ns).filter(each => ns || each.metadata.namespace !== 'kube-system' && each.metadata.name !== 'kubernetes').filter(each => !q || each.metadata.name.includes(q)).sort((a, b) => a.metadata.name < b.metadata.name ? -1 : 1)
   const all = routes(ns)
@@ -57,7 +68,10 @@ function draw() {
       lines.push([from, 'p/' + pod.metadata.namespace + '/' + pod.metadata.name, targets.get(pod.metadata.name) === true ? 'on' : 'off'])
     }
   }
-  for (const line of lines) line.push(carried(way => way.service === line[0].split('/')[2] && way.pod === line[1].split('/')[2] && way.ns === line[0].split('/')[1]))
+  for (const line of lines) {
+    const [[, space, service], [, , pod]] = [line[0].split('/'), line[1].split('/')]
+    line.push(carried(way => way.pod === pod && way.service === service && way.ns === space))
+  }
   for (const route of all) lines.push(['h/' + route.key, 's/' + route.ingress.metadata.namespace + '/' + route.service, services.some(each => each.metadata.name === route.service && slicesOf(each).some(slice => slice.endpoints?.some(endpoint => endpoint.conditions?.ready !== false))) ? 'on' : 'off', carried(by(route))])
   const limit = 40
   const lost = carried(way => !way.service && !way.ingress)
@@ -105,13 +119,13 @@ function connect() {
   svg.setAttribute('width', box.scrollWidth)
   svg.setAttribute('height', box.scrollHeight)
   const flows = []
-  svg.replaceChildren(...lines.flatMap(([from, to, how, sum]) => {
+  render(svg, lines.map(([from, to, how, sum]) => {
     const a = places.get(from), b = places.get(to)
-    if (!a || !b) return []
+    if (!a || !b) return null
     const x1 = a.right - origin.left + box.scrollLeft, y1 = a.top + a.height / 2 - origin.top, x2 = b.left - origin.left + box.scrollLeft, y2 = b.top + b.height / 2 - origin.top
     const middle = (x1 + x2) / 2, { rate } = sum
     if (x2 > x1 && !revision()) flows.push({ ...sum, key: from + ' ' + to, points: [x1, y1, x2, y2] })
-    return [h('path', { d: `M${x1},${y1} C${middle},${y1} ${middle},${y2} ${x2},${y2}`, class: how, 'stroke-width': (1.8 + Math.min(6, Math.log2(1 + (revision() ? 0 : rate)))).toFixed(1) })]
+    return h('path', { 'data-key': from + to, d: `M${x1},${y1} C${middle},${y1} ${middle},${y2} ${x2},${y2}`, class: how, 'stroke-width': (1.8 + Math.min(6, Math.log2(1 + (revision() ? 0 : rate)))).toFixed(1) })
   }))
   flow(flows, box.scrollWidth, box.scrollHeight)
 }
