@@ -43,7 +43,7 @@ function draw() {
     h('button', { 'data-act': 'rollout.pause', 'data-arg': ns + '/' + name, disabled: off }, t(spec.paused ? 'rollout.resume' : 'rollout.pause')),
     h('a', { class: 'button', href: address('why', ['deployments.apps', ns, name]) }, t('why')))
   const available = got?.availableReplicas || 0, there = got?.replicas || 0
-  render(root.children[1], h('section', { class: 'card', 'data-key': 'gauges' }, h('p', {}, t('rollout.strategy') + ': ', h('strong', {}, spec.strategy?.type || 'RollingUpdate')),
+  render(root.children[1], h('section', { class: 'card', 'data-key': 'gauges' }, h('p', {}, t('rollout.strategy') + ' ', h('strong', {}, spec.strategy?.type || 'RollingUpdate')),
     range(t('rollout.there'), there, 0, wanted + surge, t('rollout.most', { n: wanted + surge, surge })),
     range(t('rollout.available'), available, wanted - unavailable, wanted, t('rollout.least', { n: Math.max(0, wanted - unavailable), unavailable })),
     range(t('updated'), got?.updatedReplicas || 0, 0, wanted, t('rollout.of', { n: wanted })),
