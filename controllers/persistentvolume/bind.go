@@ -55,11 +55,14 @@ func (c *Controller) claimPhase(ctx context.Context, claim *corev1.PersistentVol
 	changed := claim.DeepCopy()
 	changed.Status.Phase = phase
 	if pv == nil {
-		changed.Status.AccessModes, changed.Status.Capacity = nil, nil
+		changed.Status.AccessModes, changed.Status.Capacity, changed.Status.CurrentVolumeAttributesClassName = nil, nil, nil
 	} else {
 		changed.Status.AccessModes = pv.Spec.AccessModes
 		if changed.Status.Capacity == nil || claim.Status.Phase == corev1.ClaimPending {
 			changed.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: pv.Spec.Capacity[corev1.ResourceStorage]}
+		}
+		if claim.Status.Phase == corev1.ClaimPending {
+			changed.Status.CurrentVolumeAttributesClassName = pv.Spec.VolumeAttributesClassName
 		}
 	}
 	if equality.Semantic.DeepEqual(claim.Status, changed.Status) {

@@ -143,10 +143,14 @@ func (c *Controller) bindNamed(ctx context.Context, claim *corev1.PersistentVolu
 func misfit(pv *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim) string {
 	wanted, has := claim.Spec.Resources.Requests[corev1.ResourceStorage], pv.Spec.Capacity[corev1.ResourceStorage]
 	switch {
+	case pv.DeletionTimestamp != nil:
+		return fmt.Sprintf("the volume is marked for deletion %q", pv.Name)
 	case has.Cmp(wanted) < 0:
 		return "requested PV is too small"
 	case volume.GetPersistentVolumeClaimClass(claim) != volume.GetPersistentVolumeClass(pv):
 		return "storageClassName does not match"
+	case ptr.Deref(claim.Spec.VolumeAttributesClassName, "") != ptr.Deref(pv.Spec.VolumeAttributesClassName, ""):
+		return "volumeAttributesClassName does not match"
 	case volume.CheckVolumeModeMismatches(&claim.Spec, &pv.Spec):
 		return "incompatible volumeMode"
 	case !volume.CheckAccessModes(claim, pv):
