@@ -119,7 +119,7 @@ func (r *run) scale(ctx context.Context) error {
 	r.condition(autoscalingv2.AbleToScale, corev1.ConditionTrue, "SucceededGetScale", "the HPA controller was able to get the target's current scale")
 	r.hpa.Status.ObservedGeneration = ptr.To(r.hpa.Generation) // with the rest of the status: not while there is no target
 	current, least, most := r.target.replicas, ptr.Deref(r.hpa.Spec.MinReplicas, 1), r.hpa.Spec.MaxReplicas
-	r.hpa.Status.CurrentReplicas = current
+	r.hpa.Status.CurrentReplicas, r.hpa.Status.CurrentMetrics = current, nil
 	r.history.begin(r.key, current)
 
 	desired, reason := current, ""
@@ -135,7 +135,6 @@ func (r *run) scale(ctx context.Context) error {
 	default:
 		proposal, metric, err := r.propose(ctx)
 		if err != nil {
-			r.hpa.Status.DesiredReplicas = current
 			r.Events.Event(r.hpa, corev1.EventTypeWarning, "FailedComputeMetricsReplicas", "%v", err)
 			return err
 		}
@@ -145,11 +144,13 @@ func (r *run) scale(ctx context.Context) error {
 			reason = metric + " above target"
 		}
 	}
-	r.hpa.Status.DesiredReplicas = desired
-	if desired == current {
-		return nil
+	if desired != current {
+		if err := r.rescale(ctx, desired, reason); err != nil {
+			return err
+		}
 	}
-	return r.rescale(ctx, desired, reason)
+	r.hpa.Status.DesiredReplicas = desired
+	return nil
 }
 
 func (r *run) rescale(ctx context.Context, desired int32, reason string) error {
@@ -157,7 +158,6 @@ func (r *run) rescale(ctx context.Context, desired int32, reason string) error {
 	if err := r.target.set(ctx, desired); err != nil {
 		r.Events.Event(r.hpa, corev1.EventTypeWarning, "FailedRescale", "New size: %d; reason: %s; error: %v", desired, reason, err)
 		r.condition(autoscalingv2.AbleToScale, corev1.ConditionFalse, "FailedUpdateScale", "the HPA controller was unable to update the target scale: %v", err)
-		r.hpa.Status.DesiredReplicas = r.target.replicas
 		return fmt.Errorf("failed to rescale %s: %w", r.hpa.Spec.ScaleTargetRef.Name, err)
 	}
 	r.condition(autoscalingv2.AbleToScale, corev1.ConditionTrue, "SucceededRescale", "the HPA controller was able to update the target scale to %d", desired)

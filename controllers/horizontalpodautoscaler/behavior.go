@@ -126,6 +126,9 @@ func (r *run) stabilize(proposal int32) int32 {
 	lowest, highest := r.history.extremes(r.key, proposal, up, down)
 	r.history.recommend(r.key, proposal)
 	stabilized := r.target.replicas
+	if r.hpa.Spec.Behavior == nil {
+		stabilized = highest // without rules it is the highest, wherever the target is
+	}
 	if stabilized < lowest {
 		stabilized = lowest
 	}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 
 	"kubette/controllers"
@@ -26,36 +29,74 @@ const (
 // propose works out the number of replicas for each metric and returns the highest, with the metric's name. Metrics that
 // cannot be read do not matter as long as another asks for more pods.
 func (r *run) propose(ctx context.Context) (int32, string, error) {
+	if err := r.checkSelector(); err != nil {
+		return 0, "", err
+	}
 	var (
-		best     int32 = -1
-		name     string
-		statuses []autoscalingv2.MetricStatus
-		failure  error
-		reason   string
-		failed   int
+		best    int32 = -1
+		name    string
+		first   error
+		message string
+		reason  string
+		failed  int
 	)
-	for _, spec := range r.hpa.Spec.Metrics {
+	// As in Kubernetes a metric that cannot be read has its place in the status, without a type.
+	r.hpa.Status.CurrentMetrics = make([]autoscalingv2.MetricStatus, len(r.hpa.Spec.Metrics))
+	for i, spec := range r.hpa.Spec.Metrics {
 		replicas, metric, status, err := r.proposeFor(ctx, spec)
 		if err != nil {
-			if failed++; failure == nil {
-				failure, reason = err, reasonOf(spec)
+			if failed++; first == nil {
+				first, message, reason = fmt.Errorf("%s%w", about(spec), err), err.Error(), reasonOf(spec)
 			}
 			r.Events.Event(r.hpa, corev1.EventTypeWarning, reasonOf(spec), "%v", err)
 			continue
 		}
-		statuses = append(statuses, status)
+		r.hpa.Status.CurrentMetrics[i] = status
 		if replicas > best {
 			best, name = replicas, metric
 		}
 	}
-	r.hpa.Status.CurrentMetrics = statuses
 	// With a metric missing, the others may only ask for more: fewer pods could be wrong.
 	if failed > 0 && (best < 0 || best < r.target.replicas) {
-		r.condition(autoscalingv2.ScalingActive, corev1.ConditionFalse, reason, "the HPA was unable to compute the replica count: %v", failure)
-		return 0, "", fmt.Errorf("invalid metrics (%v invalid out of %v), first error is: %w", failed, len(r.hpa.Spec.Metrics), failure)
+		r.condition(autoscalingv2.ScalingActive, corev1.ConditionFalse, reason, "the HPA was unable to compute the replica count: %s", message)
+		return 0, "", fmt.Errorf("invalid metrics (%v invalid out of %v), first error is: %w", failed, len(r.hpa.Spec.Metrics), first)
 	}
 	r.condition(autoscalingv2.ScalingActive, corev1.ConditionTrue, "ValidMetricFound", "the HPA was able to successfully calculate a replica count from %s", name)
 	return best, name, nil
+}
+
+// checkSelector refuses to count pods that another autoscaler's target selects too: the two would work against each other.
+func (r *run) checkSelector() error {
+	pods := r.pods.List(r.hpa.Namespace, r.target.selector)
+	var selecting []string
+	for _, other := range r.autoscalers.List(r.hpa.Namespace, nil) {
+		theirs, err := (&run{Controller: r.Controller, hpa: other}).findTarget(context.Background())
+		if err != nil {
+			continue
+		}
+		if slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return theirs.selector.Matches(labels.Set(pod.Labels)) }) {
+			selecting = append(selecting, controllers.Key(other))
+		}
+	}
+	if len(selecting) < 2 {
+		return nil
+	}
+	slices.Sort(selecting)
+	err := fmt.Errorf("pods by selector %v are controlled by more than one HPA (e.g. %v)", r.target.selector, selecting[:2])
+	r.Events.Event(r.hpa, corev1.EventTypeWarning, "AmbiguousSelector", "%v", err)
+	r.condition(autoscalingv2.ScalingActive, corev1.ConditionFalse, "AmbiguousSelector", "%v", err)
+	return err
+}
+
+// about begins what is said of a metric that cannot be read.
+func about(spec autoscalingv2.MetricSpec) string {
+	switch {
+	case spec.Type == autoscalingv2.ResourceMetricSourceType && spec.Resource != nil:
+		return fmt.Sprintf("failed to get %s resource metric value: ", spec.Resource.Name)
+	case spec.Type == autoscalingv2.ContainerResourceMetricSourceType && spec.ContainerResource != nil:
+		return fmt.Sprintf("failed to get %s container metric value: ", spec.ContainerResource.Container)
+	}
+	return ""
 }
 
 func reasonOf(spec autoscalingv2.MetricSpec) string {
@@ -92,35 +133,50 @@ type metric struct {
 }
 
 func (m metric) String() string {
-	if m.target.AverageUtilization != nil {
-		return fmt.Sprintf("%s %s utilization (percentage of request)", m.name, m.words)
+	if m.target.AverageValue != nil {
+		return fmt.Sprintf("%s resource", m.name)
 	}
-	return fmt.Sprintf("%s %s", m.name, m.words)
+	return fmt.Sprintf("%s %s utilization (percentage of request)", m.name, m.words)
 }
 
 // compute works out how many replicas one metric asks for.
 func (r *run) compute(ctx context.Context, m metric) (int32, autoscalingv2.MetricValueStatus, error) {
-	value := autoscalingv2.MetricValueStatus{}
+	kind := "utilization"
+	switch {
+	case m.target.AverageValue != nil:
+		kind = "usage"
+	case m.target.AverageUtilization == nil:
+		return 0, autoscalingv2.MetricValueStatus{}, errors.New("invalid resource metric source: neither an average utilization target nor an average value (usage) target was set")
+	}
+	replicas, value, err := r.computeFrom(ctx, m)
+	if err != nil {
+		return 0, value, fmt.Errorf("failed to get %s %s: %w", m.name, kind, err)
+	}
+	return replicas, value, nil
+}
+
+func (r *run) computeFrom(ctx context.Context, m metric) (int32, autoscalingv2.MetricValueStatus, error) {
+	var value autoscalingv2.MetricValueStatus
 	uses, err := r.sort(ctx, m)
 	if err != nil {
 		return 0, value, err
 	}
-	average := ptr.Deref(m.target.AverageValue, resource.Quantity{})
-	goal := func(string) (float64, error) { return float64(average.MilliValue()), nil }
-	if m.target.AverageUtilization != nil {
-		goal = func(pod string) (float64, error) {
-			request, err := uses.request(pod, m)
-			return request * float64(*m.target.AverageUtilization) / 100, err
-		}
-	} else if m.target.AverageValue == nil {
-		return 0, value, errors.New("invalid resource metric source: neither an average utilization target nor an average value (usage) target was set")
+	goal := goal{average: ptr.Deref(m.target.AverageValue, resource.Quantity{}), utilization: m.target.AverageUtilization}
+	if m.target.AverageValue != nil {
+		goal.utilization = nil
+	} else if goal.requests, err = requestsOf(uses.pods, m); err != nil {
+		return 0, value, err
 	}
-	ratio, err := ratioOf(uses.ready, goal)
+	ratio, err := goal.compare(uses.ready)
 	if err != nil {
 		return 0, value, err
 	}
-	value = uses.status(m, ratio)
-	return uses.replicas(ratio, goal, r.target.replicas, r.tolerance), value, nil
+	value.AverageValue = quantityOf(m.name, ratio.average)
+	if goal.utilization != nil {
+		value.AverageUtilization = &ratio.utilization
+	}
+	replicas, err := uses.replicas(goal, ratio, r.target.replicas, r.tolerance)
+	return replicas, value, err
 }
 
 // tolerance is how far the ratio may be from 1 without a change.
@@ -139,8 +195,8 @@ func (r *run) tolerance(ratio float64) bool {
 
 // uses are the target's pods by what is known of them. Values are in thousandths.
 type uses struct {
-	pods    map[string]*corev1.Pod
-	ready   map[string]float64
+	pods    []*corev1.Pod
+	ready   map[string]int64
 	unready []string // too young, or not started: their use is not typical
 	missing []string // nothing was measured
 }
@@ -148,19 +204,20 @@ type uses struct {
 // sort reads the use of the target's pods.
 func (r *run) sort(ctx context.Context, m metric) (*uses, error) {
 	measured, err := r.metrics(ctx, r.hpa.Namespace, r.target.selector)
-	if err != nil {
-		return nil, fmt.Errorf("failed to get %s %s metric value: failed to get %s utilization: unable to get metrics for resource %s: %w", m.name, m.words, m.name, m.name, err)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("unable to get metrics for resource %s: unable to fetch metrics from resource metrics API: %w", m.name, err)
+	case len(measured) == 0:
+		return nil, fmt.Errorf("unable to get metrics for resource %s: no metrics returned from resource metrics API", m.name)
 	}
-	u := &uses{pods: map[string]*corev1.Pod{}, ready: map[string]float64{}}
-	pods := r.pods.List(r.hpa.Namespace, r.target.selector)
-	if len(pods) == 0 {
+	u := &uses{pods: r.pods.List(r.hpa.Namespace, r.target.selector), ready: map[string]int64{}}
+	if len(u.pods) == 0 {
 		return nil, errors.New("no pods returned by selector while calculating replica count")
 	}
-	for _, pod := range pods {
+	for _, pod := range u.pods {
 		if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed {
 			continue
 		}
-		u.pods[pod.Name] = pod
 		use, known := m.of(measured[pod.Name])
 		switch {
 		case pod.Status.Phase == corev1.PodPending:
@@ -174,12 +231,12 @@ func (r *run) sort(ctx context.Context, m metric) (*uses, error) {
 		}
 	}
 	if len(u.ready) == 0 {
-		return nil, fmt.Errorf("failed to get %s utilization: did not receive metrics for targeted pods (pods might be unready)", m.name)
+		return nil, errors.New("did not receive metrics for targeted pods (pods might be unready)")
 	}
 	return u, nil
 }
 
-func (m metric) of(pod PodMetrics) (use float64, known bool) {
+func (m metric) of(pod PodMetrics) (use int64, known bool) {
 	for name, resources := range pod.Containers {
 		if m.container != "" && name != m.container {
 			continue
@@ -188,7 +245,7 @@ func (m metric) of(pod PodMetrics) (use float64, known bool) {
 		if !ok {
 			return 0, false
 		}
-		use, known = use+float64(quantity.MilliValue()), true
+		use, known = use+quantity.MilliValue(), true
 	}
 	return use, known
 }
@@ -205,89 +262,40 @@ func tooYoung(pod *corev1.Pod, measured PodMetrics) bool {
 	return ready.Status == corev1.ConditionFalse && pod.Status.StartTime.Add(initialReadiness).After(ready.LastTransitionTime.Time)
 }
 
-// request is what a pod asks for.
-func (u *uses) request(pod string, m metric) (float64, error) {
-	sum := 0.0
-	for _, container := range u.pods[pod].Spec.Containers {
-		if m.container != "" && container.Name != m.container {
-			continue
-		}
-		request, ok := container.Resources.Requests[m.name]
-		if !ok {
-			return 0, fmt.Errorf("missing request for %s in container %s of Pod %s", m.name, container.Name, pod)
-		}
-		sum += float64(request.MilliValue())
-	}
-	return sum, nil
-}
-
-// ratioOf is use over goal, summed over pods.
-func ratioOf(use map[string]float64, goal func(pod string) (float64, error)) (float64, error) {
-	used, wanted := 0.0, 0.0
-	for pod, amount := range use {
-		aim, err := goal(pod)
-		if err != nil {
-			return 0, err
-		}
-		used, wanted = used+amount, wanted+aim
-	}
-	if wanted == 0 {
-		return 0, errors.New("the pods request none of the resource")
-	}
-	return used / wanted, nil
-}
-
 // replicas turns the ratio into a number of pods. Pods of which nothing is known are taken to use what would dampen the
-// change: nothing when there is to be more, all of their goal when there is to be less.
-func (u *uses) replicas(ratio float64, goal func(string) (float64, error), current int32, tolerated func(float64) bool) int32 {
-	more := ratio > 1
-	if len(u.missing) == 0 && (len(u.unready) == 0 || !more) {
-		if tolerated(ratio) {
-			return current
+// change: nothing when there is to be more, all that they may when there is to be less.
+func (u *uses) replicas(goal goal, found ratio, current int32, tolerated func(float64) bool) (int32, error) {
+	withUnready := len(u.unready) > 0 && found.of > 1
+	if len(u.missing) == 0 && !withUnready {
+		if tolerated(found.of) {
+			return current, nil
 		}
-		return int32(math.Ceil(ratio * float64(len(u.ready))))
+		return int32(math.Ceil(found.of * float64(len(u.ready)))), nil
 	}
-	all := make(map[string]float64, len(u.pods))
-	for pod, use := range u.ready {
-		all[pod] = use
-	}
+	all := maps.Clone(u.ready)
 	for _, pod := range u.missing {
-		all[pod] = 0
-		if !more {
-			all[pod], _ = goal(pod)
+		switch {
+		case found.of < 1:
+			all[pod] = goal.full(pod)
+		case found.of > 1:
+			all[pod] = 0
 		}
 	}
-	if more {
+	if withUnready {
 		for _, pod := range u.unready {
 			all[pod] = 0
 		}
 	}
-	damped, err := ratioOf(all, goal)
-	if err != nil || tolerated(damped) || more != (damped > 1) {
-		return current
+	damped, err := goal.compare(all)
+	if err != nil {
+		return 0, err
 	}
-	wanted := int32(math.Ceil(damped * float64(len(all))))
-	if more && wanted < current || !more && wanted > current {
-		return current
+	if tolerated(damped.of) || found.of < 1 && damped.of > 1 || found.of > 1 && damped.of < 1 {
+		return current, nil
 	}
-	return wanted
-}
-
-// status is the average use, as the autoscaler's status tells it.
-func (u *uses) status(m metric, ratio float64) autoscalingv2.MetricValueStatus {
-	sum := 0.0
-	for _, use := range u.ready {
-		sum += use
+	wanted := int32(math.Ceil(damped.of * float64(len(all))))
+	if damped.of < 1 && wanted > current || damped.of > 1 && wanted < current {
+		return current, nil
 	}
-	average := int64(sum / float64(len(u.ready)))
-	format := resource.DecimalSI
-	quantity := resource.NewMilliQuantity(average, format)
-	if m.name == corev1.ResourceMemory {
-		quantity = resource.NewQuantity(average/1000, resource.DecimalSI)
-	}
-	value := autoscalingv2.MetricValueStatus{AverageValue: quantity}
-	if m.target.AverageUtilization != nil {
-		value.AverageUtilization = ptr.To(int32(ratio * float64(*m.target.AverageUtilization)))
-	}
-	return value
+	return wanted, nil
 }
