@@ -133,20 +133,21 @@ func (c *Controller) gone(ctx context.Context, key, namespace, name string) erro
 func (c *Controller) write(ctx context.Context, service *corev1.Service, wanted *corev1.Endpoints, exists bool) error {
 	api := client.Of[*corev1.Endpoints](c.Client)
 	var err error
-	reason, doing := "FailedToUpdateEndpoint", "update"
 	if exists {
 		_, err = api.Update(ctx, wanted)
 	} else {
-		reason, doing = "FailedToCreateEndpoint", "create"
 		_, err = api.Create(ctx, wanted)
 	}
 	switch {
-	case err == nil, apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), !exists && apierrors.IsForbidden(err):
+	case err == nil, !exists && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil // a namespace on its way out takes nothing new
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return err // come back after the back-off, with a fresher cache
+	case exists:
+		c.Events.Event(wanted, corev1.EventTypeWarning, "FailedToUpdateEndpoint", "Failed to update endpoint %v/%v: %v", service.Namespace, service.Name, err)
+	default:
+		c.Events.Event(wanted, corev1.EventTypeWarning, "FailedToCreateEndpoint", "Failed to create endpoint for service %v/%v: %v", service.Namespace, service.Name, err)
 	}
-	c.Events.Event(service, corev1.EventTypeWarning, reason, "Failed to %s endpoint %v/%v: %v", doing, service.Namespace, service.Name, err)
 	return err
 }
 

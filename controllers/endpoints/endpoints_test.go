@@ -3,6 +3,7 @@ package endpoints_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -164,5 +165,94 @@ func TestFailingWritesAreTriedAgain(t *testing.T) {
 		}
 		controllertest.Delete[*corev1.Pod](c, "default", made.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
 		want(c)
+	})
+}
+
+// Ports that the same pods offer are together, in the order of their hashes, as Kubernetes orders them.
+func TestHowSubsetsArePacked(t *testing.T) {
+	port := func(name string, target intstr.IntOrString, number int32) corev1.ServicePort {
+		return corev1.ServicePort{Name: name, Port: number, TargetPort: target, Protocol: corev1.ProtocolTCP}
+	}
+	for name, test := range map[string]struct {
+		ports []corev1.ServicePort
+		odd   bool // the second pod serves http at another number
+		want  []string
+	}{
+		"the order of ports": {
+			ports: []corev1.ServicePort{port("http", intstr.FromInt32(8080), 80), port("metrics", intstr.FromInt32(9100), 9100), port("https", intstr.FromInt32(8443), 443)},
+			want:  []string{"http 8080 10.97.0.1,10.97.0.2", "metrics 9100 10.97.0.1,10.97.0.2", "https 8443 10.97.0.1,10.97.0.2"},
+		},
+		"a port that differs": {
+			ports: []corev1.ServicePort{port("http", intstr.FromString("http"), 80), port("metrics", intstr.FromInt32(9100), 9100)}, odd: true,
+			want: []string{"metrics 9100 10.97.0.1,10.97.0.2", "http 8081 10.97.0.2", "http 8080 10.97.0.1"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := start(t, func(s *corev1.ServiceSpec) { s.Ports = test.ports })
+				pod(c, 0, true)
+				template := controllertest.Template("web", "nginx")
+				if test.odd {
+					template.Spec.Containers[0].Ports[0].ContainerPort = 8081
+				}
+				made := controllertest.Create(c, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "odd", Namespace: "default", Labels: template.Labels}, Spec: template.Spec})
+				c.Ready(made, 1)
+				c.Settle()
+				var got []string
+				for _, subset := range controllertest.Get[*corev1.Endpoints](c, "default", "web").Subsets {
+					for _, port := range subset.Ports {
+						var addresses []string
+						for _, address := range subset.Addresses {
+							addresses = append(addresses, address.IP)
+						}
+						got = append(got, fmt.Sprintf("%s %d %s", port.Name, port.Port, strings.Join(addresses, ",")))
+					}
+				}
+				if !test.odd { // the order of subsets depends on the pods' UIDs
+					if diff := cmp.Diff(test.want, got); diff != "" {
+						t.Errorf("ports (-want +got):\n%s", diff)
+					}
+					return
+				}
+				slices.Sort(got)
+				slices.Sort(test.want)
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("ports (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// A write that fails is said on the Endpoints, in Kubernetes' words.
+func TestWhatAFailingWriteSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, nil)
+		failing := func() {
+			failed := false
+			c.Faults.Set(func(_, resource, _ string) error {
+				if resource == "endpoints" && !failed {
+					failed = true
+					return errors.New("lost")
+				}
+				return nil
+			})
+		}
+		controllertest.Delete[*corev1.Endpoints](c, "default", "web")
+		c.Settle()
+		failing()
+		pod(c, 0, true)
+		c.Pass(time.Second)
+		want := []string{"FailedToUpdateEndpoint: Failed to update endpoint default/web: lost"}
+		if diff := cmp.Diff(want, c.Events("Endpoints", "web")); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		failing()
+		controllertest.Delete[*corev1.Endpoints](c, "default", "web")
+		c.Pass(time.Second)
+		want = append(want, "FailedToCreateEndpoint: Failed to create endpoint for service default/web: lost")
+		if diff := cmp.Diff(want, c.Events("Endpoints", "web")); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
 	})
 }

@@ -1,11 +1,15 @@
 package endpoints
 
 import (
+	"bytes"
 	"fmt"
+	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/dump"
 	"k8s.io/utils/ptr"
 
 	"kubette/controllers"
@@ -14,10 +18,10 @@ import (
 // capacity is how many addresses an Endpoints object holds; what is more is cut off, and an annotation says so.
 const capacity = 1000
 
-// subsetsOf lists a service's pods: a subset for each distinct set of ports. Unlike slices, it leaves out pods on their
-// way out, unless the service publishes those that are not ready.
+// subsetsOf lists a service's pods: a subset for each set of pods that share ports. Unlike slices, it leaves out pods on
+// their way out, unless the service publishes those that are not ready.
 func subsetsOf(service *corev1.Service, pods []*corev1.Pod) (subsets []corev1.EndpointSubset, ready, notReady int) {
-	byPorts := map[string]*corev1.EndpointSubset{}
+	byPorts := map[string]*corev1.EndpointSubset{} // each pod once, with all of its ports
 	var ports []corev1.EndpointPort
 	key, serves, known, named := "", false, false, controllers.NamesTargetPorts(service)
 	for _, pod := range pods {
@@ -39,24 +43,67 @@ func subsetsOf(service *corev1.Service, pods []*corev1.Pod) (subsets []corev1.En
 		}
 		if service.Spec.PublishNotReadyAddresses || controllers.IsReady(pod) {
 			subset.Addresses = append(subset.Addresses, address)
-			ready++
 		} else {
 			subset.NotReadyAddresses = append(subset.NotReadyAddresses, address)
-			notReady++
 		}
 	}
-	keys := make([]string, 0, len(byPorts))
-	for key := range byPorts {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		subset := byPorts[key]
-		sortAddresses(subset.Addresses)
-		sortAddresses(subset.NotReadyAddresses)
-		subsets = append(subsets, *subset)
+	subsets = repack(byPorts)
+	for _, subset := range subsets {
+		ready, notReady = ready+len(subset.Addresses), notReady+len(subset.NotReadyAddresses)
 	}
 	return subsets, ready, notReady
+}
+
+// repack puts ports together that the same pods offer: pods that differ in one port are listed together for the others.
+func repack(byPorts map[string]*corev1.EndpointSubset) []corev1.EndpointSubset {
+	offers := map[corev1.EndpointPort][]string{} // the keys of those that offer a port; the port has no pointer here
+	whole := map[corev1.EndpointPort]corev1.EndpointPort{}
+	packed := map[string]*corev1.EndpointSubset{}
+	for _, key := range slices.Sorted(maps.Keys(byPorts)) {
+		if len(byPorts[key].Ports) == 0 {
+			packed[key] = byPorts[key]
+		}
+		for _, port := range byPorts[key].Ports {
+			plain := port
+			plain.AppProtocol = nil
+			offers[plain], whole[plain] = append(offers[plain], key), port
+		}
+	}
+	for plain, keys := range offers {
+		together := strings.Join(keys, " ")
+		subset := packed[together]
+		if subset == nil {
+			subset = &corev1.EndpointSubset{}
+			for _, key := range keys {
+				subset.Addresses = append(subset.Addresses, byPorts[key].Addresses...)
+				subset.NotReadyAddresses = append(subset.NotReadyAddresses, byPorts[key].NotReadyAddresses...)
+			}
+			packed[together] = subset
+		}
+		subset.Ports = append(subset.Ports, whole[plain])
+	}
+	var subsets []corev1.EndpointSubset
+	for _, subset := range packed {
+		sortAddresses(subset.Addresses)
+		sortAddresses(subset.NotReadyAddresses)
+		sortByHash(subset.Ports)
+		subsets = append(subsets, *subset)
+	}
+	sortByHash(subsets)
+	return subsets
+}
+
+// sortByHash gives ports and subsets the order that Kubernetes' controller gives them: that of their hashes.
+func sortByHash[T any](items []T) {
+	if len(items) < 2 {
+		return
+	}
+	hash := func(item T) []byte {
+		hasher := fnv.New128a()
+		fmt.Fprintf(hasher, "%v", dump.ForHash(item))
+		return hasher.Sum(nil)
+	}
+	slices.SortFunc(items, func(a, b T) int { return bytes.Compare(hash(a), hash(b)) })
 }
 
 // addressOf describes a pod with its address of the service's first family.
@@ -94,7 +141,6 @@ func portsOf(service *corev1.Service, pod *corev1.Pod) ([]corev1.EndpointPort, b
 			ports = append(ports, corev1.EndpointPort{Name: port.Name, Port: number, Protocol: port.Protocol, AppProtocol: port.AppProtocol})
 		}
 	}
-	slices.SortFunc(ports, func(a, b corev1.EndpointPort) int { return strings.Compare(a.Name, b.Name) })
 	return ports, len(ports) > 0 || len(service.Spec.Ports) == 0
 }
 
