@@ -14,24 +14,32 @@ const (
 	keepPending = 24 * time.Hour
 )
 
-// lifetime is how long a request is still kept.
+// lifetime is how long a request is still kept: a day while nothing is decided, a day after an approval until it is signed,
+// an hour after the end, and no longer than its certificate is valid.
 func lifetime(request *certificatesv1.CertificateSigningRequest) time.Duration {
-	until := request.CreationTimestamp.Add(keepPending)
-	for _, kind := range []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied, certificatesv1.CertificateFailed} {
-		condition := conditionOf(request, kind)
-		if condition == nil || kind == certificatesv1.CertificateApproved && len(request.Status.Certificate) == 0 {
-			continue // approved and not signed counts as pending
+	signed := len(request.Status.Certificate) > 0
+	var until time.Time
+	end := func(at time.Time) {
+		if until.IsZero() || at.Before(until) {
+			until = at
 		}
+	}
+	for _, condition := range request.Status.Conditions {
 		since := condition.LastUpdateTime.Time
 		if since.IsZero() {
 			since = condition.LastTransitionTime.Time
 		}
-		if at := since.Add(keepDecided); at.Before(until) {
-			until = at
+		if condition.Type == certificatesv1.CertificateApproved && !signed {
+			end(since.Add(keepPending))
+		} else {
+			end(since.Add(keepDecided))
 		}
 	}
-	if end, ok := expiry(request.Status.Certificate); ok && end.Before(until) {
-		until = end
+	if len(request.Status.Conditions) == 0 {
+		end(request.CreationTimestamp.Add(keepPending))
+	}
+	if at, ok := expiry(request.Status.Certificate); ok {
+		end(at)
 	}
 	return time.Until(until)
 }
