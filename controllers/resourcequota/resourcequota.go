@@ -2,14 +2,19 @@
 //
 // The limits are kept by the API server's admission, which adds what a new object uses before it lets it in. This
 // controller counts anew when something was deleted, a pod has finished, or the limits changed, so that what is freed can
-// be used again. In Kubernetes it also counts everything every five minutes; here too, as a safety net.
+// be used again. In Kubernetes it also counts everything every five minutes; here too, as a safety net, and for kinds whose
+// deletions no controller watches, which Kubernetes watches for the quotas' sake.
 package resourcequota
 
 import (
 	"context"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -64,6 +69,18 @@ func New(base controllers.Base, usage Usage) *Controller {
 	watchDeletions[*corev1.PersistentVolumeClaim](c)
 	watchDeletions[*corev1.ConfigMap](c)
 	watchDeletions[*corev1.ReplicationController](c)
+	watchDeletions[*corev1.Secret](c)
+	watchDeletions[*corev1.ResourceQuota](c)
+	// What a quota counts as count/deployments.apps and the like.
+	watchDeletions[*corev1.ServiceAccount](c)
+	watchDeletions[*appsv1.Deployment](c)
+	watchDeletions[*appsv1.ReplicaSet](c)
+	watchDeletions[*appsv1.StatefulSet](c)
+	watchDeletions[*appsv1.DaemonSet](c)
+	watchDeletions[*batchv1.Job](c)
+	watchDeletions[*batchv1.CronJob](c)
+	watchDeletions[*policyv1.PodDisruptionBudget](c)
+	watchDeletions[*autoscalingv2.HorizontalPodAutoscaler](c)
 	return c
 }
 

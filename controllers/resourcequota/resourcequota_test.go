@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,4 +41,58 @@ func TestUsage(t *testing.T) {
 			t.Errorf("used %s after the deletion", got)
 		}
 	})
+}
+
+// What is deleted can be used again within a second, whatever its kind.
+func TestDeletionsFree(t *testing.T) {
+	meta := metav1.ObjectMeta{Name: "one", Namespace: "default"}
+	labels := map[string]string{"app": "web"}
+	for name, test := range map[string]struct {
+		create func(c *controllertest.Cluster)
+		delete func(c *controllertest.Cluster)
+	}{
+		"secrets": {
+			func(c *controllertest.Cluster) { controllertest.Create(c, &corev1.Secret{ObjectMeta: meta}) },
+			func(c *controllertest.Cluster) { controllertest.Delete[*corev1.Secret](c, "default", "one") },
+		},
+		"count/configmaps": {
+			func(c *controllertest.Cluster) { controllertest.Create(c, &corev1.ConfigMap{ObjectMeta: meta}) },
+			func(c *controllertest.Cluster) { controllertest.Delete[*corev1.ConfigMap](c, "default", "one") },
+		},
+		"count/deployments.apps": {
+			func(c *controllertest.Cluster) {
+				controllertest.Create(c, &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{
+					Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: controllertest.Template("web", "nginx")}})
+			},
+			func(c *controllertest.Cluster) { controllertest.Delete[*appsv1.Deployment](c, "default", "one") },
+		},
+		"count/serviceaccounts": {
+			func(c *controllertest.Cluster) { controllertest.Create(c, &corev1.ServiceAccount{ObjectMeta: meta}) },
+			func(c *controllertest.Cluster) { controllertest.Delete[*corev1.ServiceAccount](c, "default", "one") },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var c *controllertest.Cluster
+				c = controllertest.Start(t, func(base controllers.Base) []controllers.Controller {
+					return []controllers.Controller{resourcequota.New(base, func(quota *corev1.ResourceQuota) corev1.ResourceList {
+						return admission.Usage(c.Server.Cluster(), quota)
+					})}
+				})
+				test.create(c)
+				controllertest.Create(c, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "small", Namespace: "default"},
+					Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourceName(name): resource.MustParse("3")}}})
+				for _, want := range []string{"1", "0"} {
+					c.Pass(time.Second)
+					used := controllertest.Get[*corev1.ResourceQuota](c, "default", "small").Status.Used[corev1.ResourceName(name)]
+					if used.String() != want {
+						t.Errorf("used %s, wanted %s", used.String(), want)
+					}
+					if want == "1" {
+						test.delete(c)
+					}
+				}
+			})
+		})
+	}
 }
