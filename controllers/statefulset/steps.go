@@ -146,6 +146,9 @@ func (r *run) mend(ctx context.Context, pod *corev1.Pod) error {
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
+	if apierrors.IsConflict(err) {
+		return err // such as with its own adoption: it is tried again with the newer pod, without a word, as in Kubernetes
+	}
 	r.tellPod("Update", pod.Name, err)
 	return err
 }
