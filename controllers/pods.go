@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/storage/ephemeral"
 
 	"kubette/client"
 )
@@ -147,4 +148,21 @@ func SlowStart(count int, call func(index int) error) (int, error) {
 		succeeded, start = succeeded+size, start+size
 	}
 	return succeeded, nil
+}
+
+// IsSidecar says that an init container always restarts: it runs beside the pod's own containers.
+func IsSidecar(container *corev1.Container) bool {
+	return container.RestartPolicy != nil && *container.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
+// ClaimName is the claim that a pod's volume is: one that it names, or the one that is made for the pod; "" for any other
+// volume.
+func ClaimName(pod *corev1.Pod, volume *corev1.Volume) string {
+	switch {
+	case volume.PersistentVolumeClaim != nil:
+		return volume.PersistentVolumeClaim.ClaimName
+	case volume.Ephemeral != nil:
+		return ephemeral.VolumeClaimName(pod, volume)
+	}
+	return ""
 }

@@ -76,7 +76,7 @@ func TargetPort(pod *corev1.Pod, port *corev1.ServicePort) (int32, bool) {
 	}
 	find := func(containers []corev1.Container, sidecarsOnly bool) (int32, bool) {
 		for _, container := range containers {
-			if sidecarsOnly && (container.RestartPolicy == nil || *container.RestartPolicy != corev1.ContainerRestartPolicyAlways) {
+			if sidecarsOnly && !IsSidecar(&container) {
 				continue
 			}
 			for _, candidate := range container.Ports {

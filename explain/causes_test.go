@@ -53,7 +53,7 @@ func readCauses(t *testing.T) map[string]string {
 	return r.found
 }
 
-// causeIn is where a call has a cause among its arguments, -1 for nowhere.
+// causeIn is where a call has a cause among its arguments; -1 when it has none.
 func causeIn(call *ast.CallExpr, folder string) int {
 	switch f := call.Fun.(type) {
 	case *ast.Ident:

@@ -13,5 +13,6 @@
 // Read ref.go (how objects are named), snapshot.go (what is looked at), facts.go, finding.go (what a diagnosis is),
 // diagnose.go (who diagnoses what), then the files named by what they judge: pod.go, scheduling.go, container.go,
 // probes.go, service.go, ingress.go, workload.go, job.go, volume.go, node.go, config.go. tree.go compares wanted and
-// present; journal.go and chain.go follow causes, cause.go puts them into words; changes.go compares two revisions; catalogue.go holds the words.
+// present; journal.go and chain.go follow causes, cause.go puts them into words; changes.go compares two revisions;
+// catalogue.go holds the words.
 package explain

@@ -20,8 +20,7 @@ type Faults struct {
 }
 
 // Set makes writes fail with what a function returns, if that is not nil. The verb is create, update, patch, delete or
-// deletecollection;
-// with a subresource it is, for example, update/status. A nil function ends the faults.
+// deletecollection; with a subresource it is, for example, update/status. A nil function ends the faults.
 func (f *Faults) Set(fail func(verb, resource, name string) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -80,7 +80,7 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 }
 
 func (c *Controller) ensure(ctx context.Context, pod *corev1.Pod, volume *corev1.Volume) error {
-	name := pod.Name + "-" + volume.Name
+	name := controllers.ClaimName(pod, volume)
 	if there, ok := c.claims.Get(pod.Namespace, name); ok {
 		if metav1.IsControlledBy(there, pod) {
 			return nil

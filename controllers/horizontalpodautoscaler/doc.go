@@ -10,5 +10,6 @@
 // which kubette has not, and are reported as failed in the conditions. Targets are Deployments, ReplicaSets, StatefulSets
 // and ReplicationControllers.
 //
-// Read autoscaler.go (the loop), metrics.go (from use to replicas), goal.go (use against target), behavior.go (how fast), target.go, conditions.go.
+// Read autoscaler.go (the loop), metrics.go (from use to replicas), goal.go (use against target), behavior.go (how fast),
+// target.go, conditions.go.
 package horizontalpodautoscaler

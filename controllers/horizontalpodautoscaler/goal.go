@@ -3,10 +3,13 @@ package horizontalpodautoscaler
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
+
+	"kubette/controllers"
 )
 
 // goal is what each pod should use: an average, or a part in percent of what it requests.
@@ -93,10 +96,10 @@ func requestOf(pod *corev1.Pod, m metric) (int64, error) {
 
 // lasting are the containers that run as long as the pod does: its own, and sidecars.
 func lasting(pod *corev1.Pod) []corev1.Container {
-	containers := append([]corev1.Container{}, pod.Spec.Containers...)
-	for _, container := range pod.Spec.InitContainers {
-		if container.RestartPolicy != nil && *container.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			containers = append(containers, container)
+	containers := slices.Clone(pod.Spec.Containers)
+	for i := range pod.Spec.InitContainers {
+		if container := &pod.Spec.InitContainers[i]; controllers.IsSidecar(container) {
+			containers = append(containers, *container)
 		}
 	}
 	return containers

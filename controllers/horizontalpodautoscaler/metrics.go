@@ -29,7 +29,7 @@ const (
 // propose works out the number of replicas for each metric and returns the highest, with the metric's name. Metrics that
 // cannot be read do not matter as long as another asks for more pods.
 func (r *run) propose(ctx context.Context) (int32, string, error) {
-	if err := r.checkSelector(); err != nil {
+	if err := r.checkSelector(ctx); err != nil {
 		return 0, "", err
 	}
 	var (
@@ -66,11 +66,11 @@ func (r *run) propose(ctx context.Context) (int32, string, error) {
 }
 
 // checkSelector refuses to count pods that another autoscaler's target selects too: the two would work against each other.
-func (r *run) checkSelector() error {
+func (r *run) checkSelector(ctx context.Context) error {
 	pods := r.pods.List(r.hpa.Namespace, r.target.selector)
 	var selecting []string
 	for _, other := range r.autoscalers.List(r.hpa.Namespace, nil) {
-		theirs, err := (&run{Controller: r.Controller, hpa: other}).findTarget(context.Background())
+		theirs, err := (&run{Controller: r.Controller, hpa: other}).findTarget(ctx)
 		if err != nil {
 			continue
 		}

@@ -34,7 +34,7 @@ func delayAfter(failures int) time.Duration {
 func endOf(pod *corev1.Pod) time.Time {
 	sidecar := func(name string) bool {
 		return slices.ContainsFunc(pod.Spec.InitContainers, func(container corev1.Container) bool {
-			return container.Name == name && ptr.Deref(container.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways
+			return container.Name == name && controllers.IsSidecar(&container)
 		})
 	}
 	last := latestEnd(time.Time{}, pod.Status.ContainerStatuses, func(string) bool { return true })

@@ -72,8 +72,7 @@ func (c *Controller) tellWaiting(claim *corev1.PersistentVolumeClaim) {
 // mounts says whether a pod names a claim, or has one of its own of that name.
 func mounts(pod *corev1.Pod, claim string) bool {
 	return slices.ContainsFunc(pod.Spec.Volumes, func(volume corev1.Volume) bool {
-		return volume.PersistentVolumeClaim != nil && volume.PersistentVolumeClaim.ClaimName == claim ||
-			volume.Ephemeral != nil && pod.Name+"-"+volume.Name == claim
+		return controllers.ClaimName(pod, &volume) == claim
 	})
 }
 

@@ -63,12 +63,9 @@ func (c *Claims) Run(ctx context.Context) { c.loop.Run(ctx) }
 
 func claimsOf(pod *corev1.Pod) []string {
 	var keys []string
-	for _, volume := range pod.Spec.Volumes {
-		switch {
-		case volume.PersistentVolumeClaim != nil:
-			keys = append(keys, pod.Namespace+"/"+volume.PersistentVolumeClaim.ClaimName)
-		case volume.Ephemeral != nil:
-			keys = append(keys, pod.Namespace+"/"+pod.Name+"-"+volume.Name)
+	for i := range pod.Spec.Volumes {
+		if name := controllers.ClaimName(pod, &pod.Spec.Volumes[i]); name != "" {
+			keys = append(keys, pod.Namespace+"/"+name)
 		}
 	}
 	return keys

@@ -80,11 +80,5 @@ func running(statuses []corev1.ContainerStatus) bool {
 
 // isOf says whether a pod's volume is a claim: one that it names, or the one that was made for the pod.
 func isOf(pod *corev1.Pod, volume corev1.Volume, claim *corev1.PersistentVolumeClaim) bool {
-	switch {
-	case volume.PersistentVolumeClaim != nil:
-		return volume.PersistentVolumeClaim.ClaimName == claim.Name
-	case volume.Ephemeral != nil:
-		return pod.Name+"-"+volume.Name == claim.Name && metav1.IsControlledBy(claim, pod)
-	}
-	return false
+	return controllers.ClaimName(pod, &volume) == claim.Name && (volume.Ephemeral == nil || metav1.IsControlledBy(claim, pod))
 }
