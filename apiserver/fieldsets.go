@@ -25,11 +25,26 @@ type change struct {
 	own          *fieldpath.Set // of set, what becomes the writer's
 }
 
-// changes remembers the latest changes of a resource, and what they leave to those who had set a field before.
-type changes struct {
+// memory remembers what was worked out. It is bounded: when it is full, everything is forgotten.
+type memory[K comparable, V any] struct {
 	mu    sync.Mutex
-	known map[changeKey]*change
-	rests map[claim]*metav1.FieldsV1
+	known map[K]V
+}
+
+func (m *memory[K, V]) get(key K) (V, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	value, ok := m.known[key]
+	return value, ok
+}
+
+func (m *memory[K, V]) put(key K, value V) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil || len(m.known) >= rememberedSets {
+		m.known = map[K]V{}
+	}
+	m.known[key] = value
 }
 
 type changeKey struct {
@@ -44,8 +59,8 @@ type claim struct {
 	mine   bool
 }
 
-// of returns what a write changes; old is nil for a new object.
-func (c *changes) of(m *fieldManagers, op *operation, old, object kinds.Object) (*change, error) {
+// compare returns what a write changes; old is nil for a new object.
+func (m *fieldManagers) compare(op *operation, old, object kinds.Object) (*change, error) {
 	if old == nil {
 		old = m.res.blank
 	}
@@ -54,10 +69,7 @@ func (c *changes) of(m *fieldManagers, op *operation, old, object kinds.Object) 
 		return nil, err
 	}
 	key := changeKey{op.Subresource, sum}
-	c.mu.Lock()
-	known := c.known[key]
-	c.mu.Unlock()
-	if known != nil {
+	if known, ok := m.changes.get(key); ok {
 		return known, nil
 	}
 	fields, err := structures.Compare(old, object)
@@ -69,29 +81,22 @@ func (c *changes) of(m *fieldManagers, op *operation, old, object kinds.Object) 
 	}
 	set := fields.Modified.Union(fields.Added)
 	made := &change{same: fields.Same(), set: set, removed: fields.Removed, own: set.Difference(identity)}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.known == nil || len(c.known) >= rememberedSets {
-		c.known, c.rests = map[changeKey]*change{}, map[claim]*metav1.FieldsV1{}
-	}
-	c.known[key] = made
+	m.changes.put(key, made)
 	return made, nil
 }
 
 // left returns what an owner has after a change: what it had, nil for nothing, without what was changed, and with it when
 // the change is its own. The result is nil when nothing is left; it is shared.
-func (c *changes) left(sets *fieldSets, fields *metav1.FieldsV1, by *change, mine bool) (*metav1.FieldsV1, error) {
+func (m *fieldManagers) left(fields *metav1.FieldsV1, by *change, mine bool) (*metav1.FieldsV1, error) {
 	before := &noFields
 	if fields != nil {
 		var err error
-		if before, err = sets.decode(fields); err != nil {
+		if before, err = m.sets.decode(fields); err != nil {
 			return nil, err
 		}
 	}
 	key := claim{before, by, mine}
-	c.mu.Lock()
-	rest, known := c.rests[key]
-	c.mu.Unlock()
+	rest, known := m.rests.get(key)
 	if known {
 		return rest, nil
 	}
@@ -105,16 +110,11 @@ func (c *changes) left(sets *fieldSets, fields *metav1.FieldsV1, by *change, min
 		rest = fields
 	default:
 		var err error
-		if rest, err = sets.encode(left); err != nil {
+		if rest, err = m.sets.encode(left); err != nil {
 			return nil, err
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rests == nil || len(c.rests) >= rememberedSets {
-		c.rests = map[claim]*metav1.FieldsV1{}
-	}
-	c.rests[key] = rest
+	m.rests.put(key, rest)
 	return rest, nil
 }
 

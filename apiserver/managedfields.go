@@ -27,7 +27,8 @@ type fieldManagers struct {
 	registry *registry
 
 	sets    fieldSets
-	changes changes
+	changes memory[changeKey, *change]
+	rests   memory[claim, *metav1.FieldsV1] // what a change leaves to those who had set a field before
 
 	mu   sync.Mutex
 	made map[string]*managedfields.FieldManager

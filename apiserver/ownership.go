@@ -23,7 +23,7 @@ func (m *fieldManagers) record(op *operation, old, object kinds.Object) (bool, e
 		object.SetManagedFields(nil) // the object was never tracked
 		return true, nil
 	}
-	change, err := m.changes.of(m, op, old, object)
+	change, err := m.compare(op, old, object)
 	if err != nil {
 		return false, err
 	}
@@ -106,7 +106,7 @@ func (m *fieldManagers) reassign(op *operation, entries []metav1.ManagedFieldsEn
 			found, e.Time = true, new(now())
 		}
 		var err error
-		if e.FieldsV1, err = m.changes.left(&m.sets, e.FieldsV1, change, mine); err != nil {
+		if e.FieldsV1, err = m.left(e.FieldsV1, change, mine); err != nil {
 			return nil, err
 		}
 		if e.FieldsV1 != nil {
@@ -115,7 +115,7 @@ func (m *fieldManagers) reassign(op *operation, entries []metav1.ManagedFieldsEn
 	}
 	if !found && !change.own.Empty() {
 		var err error
-		if writer.FieldsV1, err = m.changes.left(&m.sets, nil, change, true); err != nil {
+		if writer.FieldsV1, err = m.left(nil, change, true); err != nil {
 			return nil, err
 		}
 		writer.Time = new(now())
