@@ -272,3 +272,65 @@ func TestStatusOfASurge(t *testing.T) {
 		}
 	})
 }
+
+var dedicated = corev1.Taint{Key: "dedicated", Effect: corev1.TaintEffectNoSchedule}
+
+func taint(c *controllertest.Cluster, name string) {
+	controllertest.Change(c, "", name, func(n *corev1.Node) { n.Spec.Taints = append(n.Spec.Taints, dedicated) })
+	c.Settle()
+}
+
+func podOn(c *controllertest.Cluster, name, version string) *corev1.Pod {
+	c.T.Helper()
+	for _, pod := range controllertest.List[*corev1.Pod](c, "default") {
+		if node(pod) == name && pod.Spec.Containers[0].Image == "log:"+version {
+			return pod
+		}
+	}
+	c.T.Fatalf("%s has no pod of version %s: %v", name, version, pods(c))
+	return nil
+}
+
+// An update takes old pods also off nodes that would get none today.
+func TestUpdateOfATaintedNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 2)
+		create(c, rolling(nil, ptr.To(intstr.FromInt32(1))))
+		playAll(c)
+		taint(c, "n1")
+		wantPods(c, "before the update", "n0 1", "n1 1")
+		update(c)
+		playAll(c)
+		wantPods(c, "after it", "n0 2")
+	})
+}
+
+// With a surge, such a pod stays for as long as too few others are available.
+func TestSurgeWithATaintedNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 3)
+		create(c, rolling(ptr.To(intstr.FromInt32(1)), ptr.To(intstr.FromInt32(0))))
+		playAll(c)
+		taint(c, "n2")
+		c.Unready(podOn(c, "n1", "1"))
+		c.Settle()
+		update(c)
+		wantPods(c, "one is missing", "n0 1", "n0 2", "n1 1 ending", "n1 2", "n2 1")
+		c.Bind(podOn(c, "n1", "2"), "n1")
+		c.Ready(podOn(c, "n1", "2"), 7)
+		c.Settle()
+		wantPods(c, "none is missing", "n0 1", "n0 2", "n1 1 ending", "n1 2", "n2 1 ending")
+	})
+}
+
+func TestSurgeTakesABrokenPodOffATaintedNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 2)
+		create(c, rolling(ptr.To(intstr.FromInt32(1)), ptr.To(intstr.FromInt32(0))))
+		playAll(c)
+		taint(c, "n1")
+		c.Unready(podOn(c, "n1", "1"))
+		update(c)
+		wantPods(c, "at once", "n0 1", "n0 2", "n1 1 ending")
+	})
+}

@@ -110,7 +110,8 @@ func older(a, b *corev1.Pod) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
 }
 
-// surplusOfSurge lets an old and a new pod stand side by side: the old one goes when the new one is available.
+// surplusOfSurge lets an old and a new pod stand side by side: the old one goes when the new one is available, or when it
+// serves nobody itself.
 func (p *placement) surplusOfSurge(running []*corev1.Pod) []*corev1.Pod {
 	var old, fresh []*corev1.Pod
 	for _, pod := range running {
@@ -127,10 +128,8 @@ func (p *placement) surplusOfSurge(running []*corev1.Pod) []*corev1.Pod {
 	if len(fresh) > 1 {
 		surplus = append(surplus, fresh[1:]...)
 	}
-	if len(old) > 0 && len(fresh) > 0 {
-		if available, _ := controllers.IsAvailable(fresh[0], p.set.Spec.MinReadySeconds); available {
-			surplus = append(surplus, old[0])
-		}
+	if len(old) > 0 && len(fresh) > 0 && (!controllers.IsReady(old[0]) || p.available(fresh[0])) {
+		surplus = append(surplus, old[0])
 	}
 	return surplus
 }

@@ -1,7 +1,10 @@
 package daemonset
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -70,6 +73,25 @@ func (p *placement) available(pod *corev1.Pod) bool {
 	return available
 }
 
+// concerned are the nodes that an update concerns, and whether each should run a pod: those that should, and those whose
+// pod only stays because their taint drives nobody away, or because nobody has taken it off a node that is gone.
+func (p *placement) concerned() (names []string, should map[string]bool) {
+	should = map[string]bool{}
+	for _, node := range p.nodes {
+		if runs, _ := belongs(p.set, node); runs {
+			should[node.Name] = true
+		}
+	}
+	names = slices.Collect(maps.Keys(should))
+	for name := range p.pods {
+		if !should[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, should
+}
+
 // roll takes a step of the rolling update.
 func (p *placement) roll(ctx context.Context) error {
 	surge, unavailable := p.budget()
@@ -78,13 +100,11 @@ func (p *placement) roll(ctx context.Context) error {
 	}
 	missing := 0
 	var broken, healthy []*corev1.Pod
-	for _, node := range p.nodes {
-		if should, _ := belongs(p.set, node); !should {
-			continue
-		}
-		fresh, old, ok := p.pair(node.Name)
+	names, _ := p.concerned()
+	for _, name := range names {
+		fresh, old, ok := p.pair(name)
 		switch {
-		case !ok, fresh == nil && old == nil:
+		case !ok, (fresh == nil) == (old == nil):
 			missing++ // one will be made, or is being replaced
 		case fresh != nil:
 			if !p.available(fresh) {
@@ -104,28 +124,38 @@ func (p *placement) roll(ctx context.Context) error {
 	return p.act(ctx, nil, chosen)
 }
 
-// rollBySurge makes new pods beside old ones; place takes the old ones away when the new ones are available.
+// rollBySurge makes new pods beside old ones; place takes the old ones away when the new ones are available. A node that
+// should run none any more gets no new pod. Its old one goes when so many others are available that it is not missed.
 func (p *placement) rollBySurge(ctx context.Context, surge int) error {
-	surging := 0
+	surging, available := 0, 0
 	var broken, healthy []string
-	for _, node := range p.nodes {
-		if should, _ := belongs(p.set, node); !should {
-			continue
+	var lost, spare []*corev1.Pod
+	names, should := p.concerned()
+	for _, name := range names {
+		fresh, old, ok := p.pair(name)
+		if counts := cmp.Or(old, fresh); counts != nil && p.available(counts) {
+			available++
 		}
-		fresh, old, ok := p.pair(node.Name)
 		switch {
-		case !ok || old == nil:
+		case !ok:
+			surging++ // place puts it right
+		case old == nil:
 		case fresh != nil:
 			surging++
+		case !should[name] && p.available(old):
+			spare = append(spare, old)
+		case !should[name]:
+			lost = append(lost, old)
 		case !p.available(old):
-			broken = append(broken, node.Name) // its place is empty anyway
+			broken = append(broken, name) // its place is empty anyway
 		default:
-			healthy = append(healthy, node.Name)
+			healthy = append(healthy, name)
 		}
 	}
+	surplus := append(lost, spare[:max(min(available-len(should), len(spare)), 0)]...)
 	chosen := append(broken, healthy[:max(min(surge-surging, len(healthy)), 0)]...)
-	if len(chosen) > 0 {
+	if len(chosen)+len(surplus) > 0 {
 		loop.Say(ctx, "Surge", "nodes", len(chosen), "surging", surging, "atMost", surge)
 	}
-	return p.act(ctx, chosen, nil)
+	return p.act(ctx, chosen, surplus)
 }
