@@ -82,7 +82,7 @@ func (s *Server) bindOnce(ctx context.Context, op *operation, binding *corev1.Bi
 	if op.dryRun {
 		return nil
 	}
-	_, err = s.write(ctx, op, current.key, bound, current.entry.Revision)
+	_, err = s.write(ctx, op, current.key, bound, current.revision)
 	return err
 }
 

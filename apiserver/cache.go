@@ -54,11 +54,11 @@ type shelf struct {
 	lanes  map[laneKey]*lane
 }
 
-// item is a stored object with its entry in the store.
+// item is a stored object, and the revision of the store that it is from.
 type item struct {
-	key    string
-	object kinds.Object
-	entry  *store.Entry
+	key      string
+	object   kinds.Object
+	revision int64
 }
 
 // event is one change of one object.
@@ -162,7 +162,7 @@ func (c *cache) apply(e *store.Event) {
 			return
 		}
 		change.object = object
-		now = &item{key: e.Key, object: object, entry: e.Entry}
+		now = &item{key: e.Key, object: object, revision: e.Revision}
 		s.items.ReplaceOrInsert(now)
 	}
 	if change.object == nil && change.previous == nil {
@@ -193,7 +193,7 @@ func (c *cache) objectOf(prefix string, entry *store.Entry) (kinds.Object, error
 	if row == nil {
 		return nil, fmt.Errorf("no kind is served under %s", prefix)
 	}
-	return row.decode(entry.Key, entry.Value, entry.Revision)
+	return row.decode(entry.Key, entry.Value(), entry.Revision)
 }
 
 // shelf returns the shelf of a resource, loading it when needed. The caller holds no lock.
@@ -244,7 +244,7 @@ func (c *cache) load(res *resource) (*shelf, error) {
 			slog.Error("an object in the store cannot be read and is left out", "key", entry.Key, "error", err)
 			continue
 		}
-		i := &item{key: entry.Key, object: object, entry: entry}
+		i := &item{key: entry.Key, object: object, revision: entry.Revision}
 		s.items.ReplaceOrInsert(i)
 		s.file(entry.Key, laneKey{}, s.indexed(object), i)
 	}
@@ -290,7 +290,7 @@ func (c *cache) single(res *resource, key string) (*item, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &item{key: key, object: object, entry: entry}, nil
+	return &item{key: key, object: object, revision: entry.Revision}, nil
 }
 
 // changedAt returns a number that grows when an object of a resource changes.
@@ -408,7 +408,7 @@ func (c *cache) decodeEvent(prefix string, e *store.Event) (event, error) {
 	decoded := event{revision: e.Revision}
 	var err error
 	if e.Previous != nil {
-		if decoded.previous, err = row.decode(e.Key, e.Previous.Value, e.Previous.Revision); err != nil {
+		if decoded.previous, err = row.decode(e.Key, e.Previous.Value(), e.Previous.Revision); err != nil {
 			return event{}, err
 		}
 	}
@@ -416,7 +416,7 @@ func (c *cache) decodeEvent(prefix string, e *store.Event) (event, error) {
 	case e.Deleted && e.Previous == nil:
 		return event{}, store.ErrCompacted // what was deleted is no longer known
 	case !e.Deleted:
-		decoded.object, err = row.decode(e.Key, e.Value, e.Revision)
+		decoded.object, err = row.decode(e.Key, e.Value(), e.Revision)
 	}
 	return decoded, err
 }

@@ -93,7 +93,7 @@ func (s *Server) deleteOnce(ctx context.Context, op *operation, key string, curr
 		answer, err := op.answerMarked(object)
 		return answer, !later, err
 	}
-	after, err := s.write(ctx, op, key, object, current.entry.Revision)
+	after, err := s.write(ctx, op, key, object, current.revision)
 	if err != nil {
 		return nil, false, err
 	}
@@ -128,7 +128,7 @@ func (s *Server) removeNow(ctx context.Context, op *operation, key string, curre
 
 // remove deletes an object, and frees what it held. It returns the last state, at the revision of the deletion.
 func (s *Server) remove(ctx context.Context, op *operation, key string, current *item) (kinds.Object, error) {
-	entry, err := s.config.Store.Write(ctx, store.Write{Key: key, Delete: true, Expected: current.entry.Revision, Meta: op.meta(ctx)})
+	entry, err := s.config.Store.Write(ctx, store.Write{Key: key, Delete: true, Expected: current.revision, Meta: op.meta(ctx)})
 	switch {
 	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
 		return nil, store.ErrConflict

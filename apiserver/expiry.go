@@ -39,7 +39,7 @@ func (s *Server) expireEvents(ctx context.Context) error {
 			return err
 		}
 		// A conflict means that it has just happened again, and lives on.
-		if _, err := s.remove(ctx, op, entry.Key, &item{key: entry.Key, object: object, entry: entry}); err != nil && !errors.Is(err, store.ErrConflict) {
+		if _, err := s.remove(ctx, op, entry.Key, &item{key: entry.Key, object: object, revision: entry.Revision}); err != nil && !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}

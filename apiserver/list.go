@@ -66,7 +66,7 @@ func (s *Server) list(ctx context.Context, op *operation, options *internalversi
 	}
 	return op.page(options, of, revision, len(page.Entries), func(i int) (string, kinds.Object, error) {
 		entry := page.Entries[i]
-		object, err := op.storage.decode(entry.Key, entry.Value, entry.Revision)
+		object, err := op.storage.decode(entry.Key, entry.Value(), entry.Revision)
 		return entry.Key, object, err
 	})
 }

@@ -195,23 +195,32 @@ func (s *Server) modifyOnce(ctx context.Context, op *operation, key string, curr
 	if op.finished(stored, current.object) {
 		return s.removeFinished(ctx, op, key, current, stored)
 	}
+	if !op.storage.custom() {
+		shareMetadata(stored, current.object)
+	}
 	data, err := op.storage.encode(stored)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
 	switch {
-	case bytes.Equal(data, current.entry.Value), onlyTimesDiffer(op.storage, stored, current.object):
+	case s.isStored(ctx, current, data), onlyTimesDiffer(op.storage, stored, current.object):
 		return old, nil // nothing changes, so nothing is written
 	case op.dryRun:
 		stored.SetResourceVersion(current.object.GetResourceVersion())
 		return op.show(stored)
 	}
-	after, err := s.writeEncoded(ctx, op, key, stored, data, current.entry.Revision)
+	after, err := s.writeEncoded(ctx, op, key, stored, data, current.revision)
 	if err != nil {
 		return nil, err
 	}
 	written = true
 	return op.show(after)
+}
+
+// isStored says whether an object is in the store just as it would be written.
+func (s *Server) isStored(ctx context.Context, current *item, data []byte) bool {
+	entry, err := s.config.Store.Get(ctx, current.key, 0)
+	return err == nil && entry.Revision == current.revision && bytes.Equal(data, entry.Value())
 }
 
 // checkVersion is optimistic concurrency: who changes an object must have seen its present state.

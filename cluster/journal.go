@@ -140,7 +140,7 @@ func (r *recorder) decode(entry *store.Entry) (kinds.Object, error) {
 		return nil, nil
 	}
 	object := row.New()
-	if err := decodeStored(entry.Value, object); err != nil {
+	if err := decodeStored(entry.Value(), object); err != nil {
 		return nil, fmt.Errorf("read revision %d of %s: %w", entry.Revision, entry.Key, err)
 	}
 	return object, nil

@@ -68,7 +68,7 @@ func (c *Cluster) elsewhere(node string) (apiserver.Kubelet, bool) {
 	if err != nil {
 		return nil, false
 	}
-	config := &rest.Config{Host: string(address.Value), BearerToken: c.token, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.PEM()}}
+	config := &rest.Config{Host: string(address.Value()), BearerToken: c.token, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.PEM()}}
 	api, err := kubernetes.NewForConfig(config)
 	return &remoteKubelet{config, api}, err == nil
 }

@@ -90,7 +90,7 @@ func (c *Cluster) shareKeys(ctx context.Context, shared store.Store) error {
 		return err
 	}
 	var keys map[string][]byte
-	if err := json.Unmarshal(entry.Value, &keys); err != nil {
+	if err := json.Unmarshal(entry.Value(), &keys); err != nil {
 		return fmt.Errorf("the cluster's keys in etcd: %w", err)
 	}
 	for _, name := range keyFiles {
@@ -139,7 +139,7 @@ func (c *Cluster) claimNodes(ctx context.Context, shared store.Store) error {
 	if err != nil {
 		return err
 	}
-	mine := slices.IndexFunc(page.Entries, func(e *store.Entry) bool { return string(e.Value) == c.state.Server })
+	mine := slices.IndexFunc(page.Entries, func(e *store.Entry) bool { return string(e.Value()) == c.state.Server })
 	for n := len(page.Entries); mine < 0; n++ { // places are taken in order, and never given back
 		_, err := shared.Write(ctx, store.Write{Key: place(n), Value: []byte(c.state.Server), Meta: c.upkeep("claim nodes")})
 		if err == nil {
@@ -169,7 +169,7 @@ func (c *Cluster) agreedNetwork(ctx context.Context) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, err
 	}
-	return netip.ParsePrefix(string(entry.Value))
+	return netip.ParsePrefix(string(entry.Value()))
 }
 
 // shareNetwork makes sure that all servers have the same network: services have the same addresses everywhere.
@@ -186,7 +186,7 @@ func (c *Cluster) shareNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if theirs := string(entry.Value); theirs != mine {
+	if theirs := string(entry.Value()); theirs != mine {
 		return fmt.Errorf("the cluster's network is %s and this server's engine has %s free for it: each server needs an engine of its own, or --runtime sim", theirs, mine)
 	}
 	return nil

@@ -74,7 +74,7 @@ func readPods(entry *store.Entry) (console.Ref, kinds.Object, error) {
 	if entry.Deleted {
 		return ref, nil, nil
 	}
-	return ref, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: parts[2], Namespace: parts[1], Labels: label(string(entry.Value)),
+	return ref, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: parts[2], Namespace: parts[1], Labels: label(string(entry.Value())),
 		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "somebody"}}}}, nil
 }
 

@@ -139,8 +139,8 @@ func TestKill(t *testing.T) {
 				t.Fatalf("round %d: hand %s was acknowledged %v, there is %+v, %v", round, hand, want, entry, err)
 			}
 			// Each hand waits for an answer before the next write: at most one write is there without one.
-			if len(entry.Value) != 1000 || entry.Version > want[1]+1 {
-				t.Fatalf("round %d: hand %s was acknowledged %v, there is version %d of %d bytes", round, hand, want, entry.Version, len(entry.Value))
+			if len(entry.Value()) != 1000 || entry.Version > want[1]+1 {
+				t.Fatalf("round %d: hand %s was acknowledged %v, there is version %d of %d bytes", round, hand, want, entry.Version, len(entry.Value()))
 			}
 			acknowledged[hand] = [2]int64{entry.Revision, entry.Version}
 		}
@@ -414,7 +414,7 @@ func TestSnapshot(t *testing.T) {
 	}
 	r := mustOpen(t, restored)
 	entry, err := r.Get(t.Context(), "/a", 0)
-	if err != nil || string(entry.Value) != "1" || r.Revision() != 1 {
+	if err != nil || string(entry.Value()) != "1" || r.Revision() != 1 {
 		t.Errorf("restored %+v at revision %d, %v", entry, r.Revision(), err)
 	}
 }

@@ -12,28 +12,44 @@ import "encoding/binary"
 const (
 	// window is the shortest part worth copying, and what both values are compared by.
 	window = 8
-	// landmarks bounds how many windows of the base are remembered, whatever its size.
-	landmarks = 1 << landmarkBits
-	// landmarkBits is the length of a landmark's hash.
-	landmarkBits = 11
+	// landmarkBits is the length of a landmark's hash, by which windows of the base are remembered, whatever its size.
+	landmarkBits = 12
+	landmarks    = 1 << landmarkBits
 )
+
+// places remembers where in a base windows are, one more than the place, by their hash.
+type places [landmarks]int32
 
 // difference returns what makes a value out of a base; nil when that would not save half of it.
 func difference(base, value []byte) []byte {
-	limit := len(value) / 2
-	if len(base) < window || limit < window {
+	if len(base) < window || len(value)/2 < window {
 		return nil
 	}
-	places := landmarksOf(base)
+	var p places
+	p.add(base, 0)
+	return p.difference(base, value)
+}
+
+// add remembers the windows of a base from a place on.
+func (p *places) add(base []byte, from int) {
+	stride := 1 + (len(base)-from)*2/landmarks
+	for at := from; at+window <= len(base); at += stride {
+		p[landmark(base[at:])] = int32(at + 1)
+	}
+}
+
+// difference returns what makes a value out of the base whose places these are; nil when that would not save half of it.
+func (p *places) difference(base, value []byte) []byte {
+	limit := len(value) / 2
 	diff := make([]byte, 0, limit)
 	done := 0 // so much of the value is in the difference
 	for at := 0; at+window <= len(value); {
-		from := int(places[landmark(value[at:])]) - 1
+		from := int(p[landmark(value[at:])]) - 1
 		if from < 0 {
 			at++
 			continue
 		}
-		start, length := common(base, value[done:], from, at-done)
+		start, length := overlap(base, value[done:], from, at-done)
 		if length < window {
 			at++
 			continue
@@ -50,24 +66,14 @@ func difference(base, value []byte) []byte {
 	return append(make([]byte, 0, len(diff)), diff...)
 }
 
-// landmarksOf remembers where in the base windows are, one more than the place, by their hash.
-func landmarksOf(base []byte) *[landmarks]int32 {
-	var places [landmarks]int32
-	stride := 1 + len(base)/landmarks
-	for at := 0; at+window <= len(base); at += stride {
-		places[landmark(base[at:])] = int32(at + 1)
-	}
-	return &places
-}
-
 // landmark is the hash of the window that begins here.
 func landmark(data []byte) uint64 {
 	const golden = 0x9E3779B97F4A7C15 // spreads neighbours: Knuth's multiplicative hash
 	return binary.LittleEndian.Uint64(data) * golden >> (64 - landmarkBits)
 }
 
-// common is the longest part that base and value have in common around two places: its start in the base, and its length.
-func common(base, value []byte, from, at int) (start, length int) {
+// overlap is the longest part that base and value have in common around two places: its start in the base, and its length.
+func overlap(base, value []byte, from, at int) (start, length int) {
 	end := 0
 	for from+end < len(base) && at+end < len(value) && base[from+end] == value[at+end] {
 		end++

@@ -182,7 +182,7 @@ func (e *Etcd) Write(ctx context.Context, write Write) (*Entry, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if mine.entry == nil {
-		return &Entry{Key: write.Key, Value: write.Value, Deleted: write.Delete, Revision: revision, Meta: write.Meta, Object: write.Object}, nil
+		return &Entry{Key: write.Key, value: write.Value, Deleted: write.Delete, Revision: revision, Meta: write.Meta, Object: write.Object}, nil
 	}
 	return mine.entry, nil
 }

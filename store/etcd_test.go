@@ -66,7 +66,7 @@ func TestEtcdIsShared(t *testing.T) {
 		}
 		events = append(events, more...)
 	}
-	if last := events[50]; !last.Deleted || last.Meta.Actor != "last" || string(last.Previous.Value) != "49" {
+	if last := events[50]; !last.Deleted || last.Meta.Actor != "last" || string(last.Previous.Value()) != "49" {
 		t.Errorf("the deletion is %+v, with %+v before it", last.Entry, last.Previous)
 	}
 }
@@ -154,14 +154,14 @@ func TestEtcdCompactedByOthers(t *testing.T) {
 	if err != nil || second.Revision != first.Revision+101 {
 		t.Fatalf("second write %+v, %v", second, err)
 	}
-	if entry, err := s.Get(t.Context(), "/a", second.Revision-50); err != nil || string(entry.Value) != "1" {
+	if entry, err := s.Get(t.Context(), "/a", second.Revision-50); err != nil || string(entry.Value()) != "1" {
 		t.Errorf("between the two: %+v, %v", entry, err)
 	}
 	if _, err := other.Compact(t.Context(), second.Revision); err != nil {
 		t.Fatal(err)
 	}
 	fresh := mustOpenEtcd(t, etcd.URL)
-	if entry, err := fresh.Get(t.Context(), "/a", 0); err != nil || string(entry.Value) != "2" || entry.Version != 2 {
+	if entry, err := fresh.Get(t.Context(), "/a", 0); err != nil || string(entry.Value()) != "2" || entry.Version != 2 {
 		t.Errorf("after compaction: %+v, %v", entry, err)
 	}
 	if _, err := fresh.Get(t.Context(), "/a", second.Revision-1); !errors.Is(err, store.ErrCompacted) {

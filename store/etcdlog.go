@@ -145,7 +145,7 @@ func (e *Etcd) loadState(ctx context.Context, m *Memory) error {
 func (e *Etcd) entry(kv *mvccpb.KeyValue) (*Entry, string) {
 	h, value := cutHeader(kv.GetValue())
 	return &Entry{
-		Key: strings.TrimPrefix(string(kv.GetKey()), e.keys()), Value: value, Meta: h.Meta,
+		Key: strings.TrimPrefix(string(kv.GetKey()), e.keys()), value: value, Meta: h.Meta,
 		CreateRevision: kv.GetCreateRevision(), Revision: kv.GetModRevision(), Version: kv.GetVersion(),
 	}, h.Write
 }
@@ -195,7 +195,7 @@ func (e *Etcd) apply(m *Memory, after int64, events []*clientv3.Event) {
 		}
 		entry, name := e.entry(kv)
 		if event.Type == clientv3.EventTypeDelete {
-			entry.Deleted, entry.Value = true, nil
+			entry.Deleted, entry.value = true, nil
 			if current := m.current(entry.Key); current != nil {
 				entry.CreateRevision, entry.Version = current.CreateRevision, current.Version+1
 			}

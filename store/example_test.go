@@ -21,7 +21,7 @@ func Example() {
 
 	before, _ := s.Get(ctx, "/replicas", first.Revision)
 	now, _ := s.Get(ctx, "/replicas", 0)
-	fmt.Printf("then %s, now %s\n", before.Value, now.Value)
+	fmt.Printf("then %s, now %s\n", before.Value(), now.Value())
 	// Output:
 	// first writer: <nil>
 	// second writer: true

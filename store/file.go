@@ -118,7 +118,7 @@ const (
 
 // encodeEntry leaves room for the checksum. The revision is the entry's key.
 func encodeEntry(e *Entry) []byte {
-	data := make([]byte, 4, 64+len(e.Key)+len(e.Value)+len(e.Meta.Actor)+len(e.Meta.Verb)+len(e.Meta.Cause))
+	data := make([]byte, 4, 64+len(e.Key)+len(e.value)+len(e.Meta.Actor)+len(e.Meta.Verb)+len(e.Meta.Cause))
 	var flags byte
 	var nanos int64
 	if e.Deleted {
@@ -136,7 +136,7 @@ func encodeEntry(e *Entry) []byte {
 		data = binary.AppendUvarint(data, uint64(len(text)))
 		data = append(data, text...)
 	}
-	return append(data, e.Value...)
+	return append(data, e.value...)
 }
 
 // decodeEntry copies all that it takes from data. Names that come up again and again are kept once, in names.
@@ -154,7 +154,7 @@ func decodeEntry(revision int64, data []byte, names map[string]string) (*Entry, 
 		return nil, fmt.Errorf("it ends early: %w", ErrDamaged)
 	}
 	if !e.Deleted {
-		e.Value = append([]byte{}, r.data...)
+		e.value = append([]byte{}, r.data...)
 	}
 	return e, nil
 }

@@ -107,7 +107,7 @@ func carryOut(t *testing.T, s store.Store, asked call) answer {
 			t.Error(err)
 			return answer{}
 		}
-		return answer{revision: entry.Revision, value: string(entry.Value)}
+		return answer{revision: entry.Revision, value: string(entry.Value())}
 	}
 	entry, err := s.Write(t.Context(), store.Write{
 		Key: asked.key, Value: []byte(asked.value), Delete: asked.remove, Expected: asked.expected,

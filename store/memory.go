@@ -19,6 +19,7 @@ type Memory struct {
 	compacted int64
 	closed    bool
 	waiting   map[*cursor]struct{} // watchers that have seen everything and wait for more
+	families  map[string]*family   // by what their keys begin with
 }
 
 // versions are the kept entries of one key, oldest first.
@@ -31,7 +32,7 @@ type versions struct {
 func NewMemory() *Memory {
 	return &Memory{
 		keys:    btree.NewG(32, func(a, b *versions) bool { return a.key < b.key }),
-		waiting: map[*cursor]struct{}{},
+		waiting: map[*cursor]struct{}{}, families: map[string]*family{},
 	}
 }
 
@@ -80,14 +81,14 @@ func (m *Memory) next(write Write, current *Entry, revision int64) (*Entry, erro
 		return nil, fmt.Errorf("%s: %w", write.Key, ErrNotFound)
 	}
 	entry := &Entry{
-		Key: write.Key, Value: write.Value, Deleted: write.Delete, Revision: revision,
+		Key: write.Key, value: write.Value, Deleted: write.Delete, Revision: revision,
 		CreateRevision: revision, Version: 1, Meta: write.Meta, Object: write.Object,
 	}
 	if at != 0 {
 		entry.CreateRevision, entry.Version = current.CreateRevision, current.Version+1
 	}
 	if write.Delete {
-		entry.Value = nil
+		entry.value = nil
 	}
 	if write.Stamp != nil {
 		write.Stamp(revision)
@@ -102,10 +103,12 @@ func (m *Memory) apply(entry *Entry) {
 		history = &versions{key: entry.Key}
 		m.keys.ReplaceOrInsert(history)
 	}
+	entry.Key = history.key // one string for all of a key's entries
 	m.replace(history, entry)
 	history.entries = append(history.entries, entry)
 	m.log = append(m.log, entry)
 	m.revision = entry.Revision
+	m.settle()
 	m.tell(entry)
 }
 
@@ -113,8 +116,7 @@ func (m *Memory) apply(entry *Entry) {
 const wholeEvery = 16
 
 // replace makes the newest entry of a key smaller, before another one follows it: its decoded form, which takes several
-// times the memory, goes, and its value becomes a difference from the one that follows. Readers may have the entry: it is
-// a copy that changes.
+// times the memory, goes, and its value becomes a difference from the one that follows.
 func (m *Memory) replace(history *versions, next *Entry) {
 	n := len(history.entries)
 	if n == 0 {
@@ -123,32 +125,51 @@ func (m *Memory) replace(history *versions, next *Entry) {
 	old := *history.entries[n-1]
 	old.Object = nil
 	if old.Version%wholeEvery != 0 {
-		if diff := difference(next.Value, old.Value); diff != nil {
-			old.Value, old.packed = diff, true
+		if diff := difference(next.Value(), old.Value()); diff != nil {
+			old.value, old.base, old.replaced = diff, nil, true
 		}
 	}
-	history.entries[n-1] = &old
-	if i := m.position(old.Revision); i > 0 && m.log[i-1].Revision == old.Revision {
-		m.log[i-1] = &old
+	m.exchange(history, n-1, &old)
+}
+
+// settle makes an entry smaller that has not been replaced for a while, by what it has in common with its siblings.
+func (m *Memory) settle() {
+	if len(m.log) < unsettled {
+		return
+	}
+	entry := m.log[len(m.log)-unsettled]
+	if entry.Deleted || entry.replaced || entry.base != nil {
+		return
+	}
+	name := familyOf(entry.Key)
+	f := m.families[name]
+	if f == nil {
+		f = &family{}
+		m.families[strings.Clone(name)] = f
+	}
+	small := *entry
+	if small.value, small.base = f.pack(entry.value); small.base == nil {
+		return
+	}
+	history := m.history(entry.Key)
+	m.exchange(history, history.upTo(entry.Revision)-1, &small)
+}
+
+// exchange puts an entry of a key in the place of another of the same revision. Readers may have that: it does not change.
+func (m *Memory) exchange(history *versions, place int, entry *Entry) {
+	history.entries[place] = entry
+	if i := m.position(entry.Revision); i > 0 && m.log[i-1].Revision == entry.Revision {
+		m.log[i-1] = entry
 	}
 }
 
-// whole returns the entry at a place in a key's history as readers get it.
-func (v *versions) whole(i int) *Entry {
-	if !v.entries[i].packed {
+// readable is the entry at a place in a key's history as readers get it.
+func (v *versions) readable(i int) *Entry {
+	if !v.entries[i].replaced {
 		return v.entries[i]
 	}
-	base := i
-	for v.entries[base].packed {
-		base++
-	}
-	value := v.entries[base].Value
-	for base > i {
-		base--
-		value = patched(value, v.entries[base].Value)
-	}
 	entry := *v.entries[i]
-	entry.Value, entry.packed = value, false
+	entry.base = v.readable(i + 1)
 	return &entry
 }
 
@@ -187,7 +208,7 @@ func (v *versions) at(revision int64) *Entry {
 	if i == 0 || v.entries[i-1].Deleted {
 		return nil
 	}
-	return v.whole(i - 1)
+	return v.readable(i - 1)
 }
 
 // upTo is how many entries of a key are at or before a revision.
@@ -274,7 +295,7 @@ func (m *Memory) History(_ context.Context, key string) ([]*Entry, error) {
 	}
 	entries := make([]*Entry, len(history.entries))
 	for i := range entries {
-		entries[i] = history.whole(i)
+		entries[i] = history.readable(i)
 	}
 	return entries, nil
 }

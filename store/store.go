@@ -70,10 +70,9 @@ type Watcher interface {
 	Next(ctx context.Context) ([]Event, error)
 }
 
-// Entry is one key at one revision.
+// Entry is one key at one revision; its value is what Value returns.
 type Entry struct {
-	Key   string
-	Value []byte // nil for a tombstone
+	Key string
 
 	CreateRevision int64 // the revision that created the key, this life
 	Revision       int64 // the revision that wrote this entry
@@ -86,8 +85,22 @@ type Entry struct {
 	// read from disk. It is shared: never change it.
 	Object any
 
-	// packed says that Value is a difference from the key's next entry. Entries that are handed out never are.
-	packed bool
+	value []byte
+	// base is what value is a difference from; nil when value is the value itself.
+	base base
+	// replaced says that value is a difference from the key's next entry. Entries that are handed out know that one as base.
+	replaced bool
+}
+
+// base is what a difference is from: another entry, or what a value has in common with its siblings.
+type base interface{ Value() []byte }
+
+// Value is what was written; nil for a tombstone. It may have to be put together, and may be shared: never change it.
+func (e *Entry) Value() []byte {
+	if e.base == nil {
+		return e.value
+	}
+	return patched(e.base.Value(), e.value)
 }
 
 // Meta says who wrote an entry and why.

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kubette/store"
 	"kubette/store/etcdtest"
@@ -92,13 +91,13 @@ func each(t *testing.T, test func(t *testing.T, b backend)) {
 // begins at the revision of an empty store.
 type reference struct {
 	base      int64
-	log       []*store.Entry
+	log       []*record
 	compacted int64
 }
 
 func (r *reference) newest() int64 { return r.base + int64(len(r.log)) }
 
-func (r *reference) at(key string, revision int64) *store.Entry {
+func (r *reference) at(key string, revision int64) *record {
 	for i := revision - r.base - 1; i >= 0; i-- {
 		if e := r.log[i]; e.Key == key {
 			if e.Deleted {
@@ -110,24 +109,24 @@ func (r *reference) at(key string, revision int64) *store.Entry {
 	return nil
 }
 
-func (r *reference) list(prefix string, revision int64) []*store.Entry {
-	newest := map[string]*store.Entry{}
+func (r *reference) list(prefix string, revision int64) []*record {
+	newest := map[string]*record{}
 	for _, e := range r.log[:revision-r.base] {
 		newest[e.Key] = e
 	}
-	var found []*store.Entry
+	var found []*record
 	for key, e := range newest {
 		if strings.HasPrefix(key, prefix) && !e.Deleted {
 			found = append(found, e)
 		}
 	}
-	slices.SortFunc(found, func(a, b *store.Entry) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(found, func(a, b *record) int { return strings.Compare(a.Key, b.Key) })
 	return found
 }
 
 // history is what compaction leaves of a key.
-func (r *reference) history(key string) []*store.Entry {
-	var kept []*store.Entry
+func (r *reference) history(key string) []*record {
+	var kept []*record
 	for _, e := range r.log {
 		if e.Key != key {
 			continue
@@ -143,7 +142,30 @@ func (r *reference) history(key string) []*store.Entry {
 	return kept
 }
 
-var ignoreObject = cmp.Options{cmpopts.IgnoreFields(store.Entry{}, "Object"), cmpopts.IgnoreUnexported(store.Entry{}), cmpopts.EquateEmpty()}
+// record is an entry as the reference has it.
+type record struct {
+	Key, Value                        string
+	CreateRevision, Revision, Version int64
+	Deleted                           bool
+	Meta                              store.Meta
+}
+
+func recordOf(e *store.Entry) *record {
+	if e == nil {
+		return nil
+	}
+	return &record{
+		Key: e.Key, Value: string(e.Value()), CreateRevision: e.CreateRevision, Revision: e.Revision, Version: e.Version, Deleted: e.Deleted, Meta: e.Meta,
+	}
+}
+
+func recordsOf(entries []*store.Entry) []*record {
+	var records []*record
+	for _, e := range entries {
+		records = append(records, recordOf(e))
+	}
+	return records
+}
 
 func TestAgainstAReference(t *testing.T) {
 	each(t, func(t *testing.T, b backend) {
@@ -188,12 +210,12 @@ func compareWrite(t *testing.T, random *rand.Rand, s store.Store, r *reference, 
 		Key: key, Value: fmt.Appendf(nil, "value %d %s", step, strings.Repeat(key, random.Intn(20))), Object: step,
 		Meta: store.Meta{Time: time.Unix(int64(step), 7).UTC(), Actor: "somebody", Verb: "update", Cause: fmt.Sprint(step)},
 	}
-	want := &store.Entry{Key: key, Value: write.Value, Revision: r.newest() + 1, CreateRevision: r.newest() + 1, Version: 1, Meta: write.Meta}
+	want := &record{Key: key, Value: string(write.Value), Revision: r.newest() + 1, CreateRevision: r.newest() + 1, Version: 1, Meta: write.Meta}
 	if current != nil {
 		write.Expected, want.CreateRevision, want.Version = current.Revision, current.CreateRevision, current.Version+1
 	}
 	if random.Intn(8) == 0 { // seldom enough that some keys see many writes
-		write.Delete, want.Deleted, want.Value = true, true, nil
+		write.Delete, want.Deleted, want.Value = true, true, ""
 	}
 	wantErr := error(nil)
 	if random.Intn(5) == 0 {
@@ -208,7 +230,7 @@ func compareWrite(t *testing.T, random *rand.Rand, s store.Store, r *reference, 
 	if wantErr != nil {
 		return
 	}
-	if diff := cmp.Diff(want, got, ignoreObject); diff != "" {
+	if diff := cmp.Diff(want, recordOf(got)); diff != "" {
 		t.Fatalf("written (-want +got):\n%s", diff)
 	}
 	r.log = append(r.log, want)
@@ -236,7 +258,7 @@ func compareGet(t *testing.T, s store.Store, r *reference, key string, revision 
 		t.Fatalf("get %s at %d: %v, want %v", key, revision, err, wantErr)
 	}
 	if wantErr == nil {
-		if diff := cmp.Diff(want, got, ignoreObject); diff != "" {
+		if diff := cmp.Diff(want, recordOf(got)); diff != "" {
 			t.Fatalf("get %s at %d (-want +got):\n%s", key, revision, diff)
 		}
 	}
@@ -268,7 +290,7 @@ func compareList(t *testing.T, random *rand.Rand, s store.Store, r *reference, p
 		}
 		options.After = got[len(got)-1].Key
 	}
-	if diff := cmp.Diff(want, got, ignoreObject); diff != "" {
+	if diff := cmp.Diff(want, recordsOf(got)); diff != "" {
 		t.Fatalf("list %s at %d (-want +got):\n%s", prefix, revision, diff)
 	}
 }
@@ -279,7 +301,7 @@ func compareHistory(t *testing.T, s store.Store, r *reference, key string) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(r.history(key), got, ignoreObject); diff != "" {
+	if diff := cmp.Diff(r.history(key), recordsOf(got)); diff != "" {
 		t.Fatalf("history of %s (-want +got):\n%s", key, diff)
 	}
 }
@@ -296,10 +318,11 @@ func compareWatch(t *testing.T, s store.Store, r *reference, prefix string, afte
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want, got []store.Event
+	type event struct{ Now, Previous *record }
+	var want, got []event
 	for _, e := range r.log[after-r.base:] {
 		if strings.HasPrefix(e.Key, prefix) {
-			want = append(want, store.Event{Entry: e, Previous: r.at(e.Key, e.Revision-1)})
+			want = append(want, event{e, r.at(e.Key, e.Revision-1)})
 		}
 	}
 	for len(got) < len(want) {
@@ -307,9 +330,11 @@ func compareWatch(t *testing.T, s store.Store, r *reference, prefix string, afte
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, events...)
+		for _, e := range events {
+			got = append(got, event{recordOf(e.Entry), recordOf(e.Previous)})
+		}
 	}
-	if diff := cmp.Diff(want, got, ignoreObject); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("watch %s after %d (-want +got):\n%s", prefix, after, diff)
 	}
 }
@@ -342,7 +367,7 @@ func TestCompareAndSwap(t *testing.T) {
 						var value int
 						write := store.Write{Key: "/counter"}
 						if entry, err := s.Get(t.Context(), "/counter", 0); err == nil {
-							_, _ = fmt.Sscan(string(entry.Value), &value)
+							_, _ = fmt.Sscan(string(entry.Value()), &value)
 							write.Expected = entry.Revision
 						}
 						write.Value = fmt.Append(nil, value+1)
@@ -360,7 +385,7 @@ func TestCompareAndSwap(t *testing.T) {
 		}
 		group.Wait()
 		entry, err := s.Get(t.Context(), "/counter", 0)
-		if err != nil || string(entry.Value) != fmt.Sprint(writers*additions) || entry.Version != writers*additions {
+		if err != nil || string(entry.Value()) != fmt.Sprint(writers*additions) || entry.Version != writers*additions {
 			t.Fatalf("counter %+v, %v", entry, err)
 		}
 	})

@@ -122,16 +122,16 @@ func (m *Memory) tellAll() {
 // event is an entry of the log with the live entry that it replaced, if any. Compaction never takes that away before the
 // entry itself, because it is what its key holds at every revision in between.
 func (m *Memory) event(entry *Entry) Event {
-	if entry.Version == 1 && !entry.packed {
-		return Event{Entry: entry}
+	event := Event{Entry: entry}
+	if entry.Version == 1 && !entry.replaced {
+		return event
 	}
 	history := m.history(entry.Key)
 	if history == nil {
-		return Event{Entry: entry}
+		return event
 	}
-	event := Event{Entry: entry}
-	if entry.packed {
-		event.Entry = history.whole(history.upTo(entry.Revision) - 1)
+	if entry.replaced {
+		event.Entry = history.readable(history.upTo(entry.Revision) - 1)
 	}
 	if entry.Version > 1 {
 		event.Previous = history.at(entry.Revision - 1)
