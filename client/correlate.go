@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,20 +36,20 @@ type correlator struct {
 // bucket holds what one object may still have written about it.
 type bucket struct {
 	tokens float64
-	at     time.Time
+	at     int64 // in nanoseconds, as all times here: there are many
 }
 
 // group are the events that differ in their message only.
 type group struct {
-	last     time.Time
+	last     int64
 	messages []uint64
 }
 
-// occurrence is an event that was written.
+// occurrence is an event that was written: the end of its name, which begins as its object's, and what it said.
 type occurrence struct {
-	name  string
-	first metav1.Time
-	count int32
+	number int64
+	first  int64
+	count  int32
 }
 
 func newCorrelator() *correlator { return &correlator{seed: maphash.MakeSeed()} }
@@ -60,10 +62,11 @@ func (c *correlator) correlate(event *corev1.Event) *corev1.Event {
 	before, again := c.seen.get(key)
 	if again {
 		repeated := *event
-		repeated.Name, repeated.FirstTimestamp, repeated.Count = before.name, before.first, before.count+1
+		repeated.Name = eventName(event.InvolvedObject.Name, before.number)
+		repeated.FirstTimestamp, repeated.Count = metav1.NewTime(time.Unix(0, before.first)), before.count+1
 		event = &repeated
 	}
-	c.seen.put(key, occurrence{name: event.Name, first: event.FirstTimestamp, count: event.Count})
+	c.seen.put(key, occurrence{number: numberOf(event.Name), first: event.FirstTimestamp.UnixNano(), count: event.Count})
 	if !c.allowed(event, now) {
 		return nil
 	}
@@ -76,20 +79,20 @@ func (c *correlator) fold(event *corev1.Event, now time.Time) (*corev1.Event, ui
 	similar := c.hash(about, event.Type, event.Reason, event.ReportingController, event.ReportingInstance)
 	same := c.hash(about, event.Type, event.Reason, event.Message, about.FieldPath)
 	g, _ := c.groups.get(similar)
-	if now.Sub(g.last) > similarWithin {
+	if now.UnixNano()-g.last > int64(similarWithin) {
 		g.messages = nil
 	}
 	if message := c.hash(nil, event.Message); !slices.Contains(g.messages, message) {
 		g.messages = append(g.messages[:len(g.messages):len(g.messages)], message)
 	}
-	g.last = now
+	g.last = now.UnixNano()
 	defer func() { c.groups.put(similar, g) }()
 	if len(g.messages) < similarAtMost {
 		return event, same
 	}
 	g.messages = g.messages[1:]
 	return &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Name: fmt.Sprintf("%s.%x", about.Name, now.UnixNano()), Namespace: event.Namespace},
+		ObjectMeta:     metav1.ObjectMeta{Name: eventName(about.Name, now.UnixNano()), Namespace: event.Namespace},
 		InvolvedObject: *about, Type: event.Type, Reason: event.Reason, Source: event.Source,
 		Message: "(combined from similar events): " + event.Message, Count: 1,
 		FirstTimestamp: metav1.NewTime(now), LastTimestamp: metav1.NewTime(now),
@@ -101,14 +104,23 @@ func (c *correlator) allowed(event *corev1.Event, now time.Time) bool {
 	key := c.hash(&event.InvolvedObject, event.Type)
 	b, known := c.buckets.get(key)
 	if !known {
-		b = bucket{tokens: burst, at: now}
+		b = bucket{tokens: burst, at: now.UnixNano()}
 	}
-	tokens := min(burst, b.tokens+now.Sub(b.at).Seconds()*float64(refill))
+	tokens := min(burst, b.tokens+time.Duration(now.UnixNano()-b.at).Seconds()*float64(refill))
 	if tokens < 1 {
 		return false
 	}
-	c.buckets.put(key, bucket{tokens: tokens - 1, at: now})
+	c.buckets.put(key, bucket{tokens: tokens - 1, at: now.UnixNano()})
 	return true
+}
+
+// eventName is that of an event about an object: they differ by a number, which is a time.
+func eventName(about string, number int64) string { return fmt.Sprintf("%s.%x", about, number) }
+
+// numberOf is what the name of an event ends with.
+func numberOf(name string) int64 {
+	number, _ := strconv.ParseInt(name[strings.LastIndexByte(name, '.')+1:], 16, 64) // of a name that eventName made
+	return number
 }
 
 // hash is what an object and some texts are known by.

@@ -31,10 +31,10 @@ func TestCorrelateAsClientGo(t *testing.T) {
 				if random.IntN(2) == 0 {
 					reason, message = "Many", fmt.Sprintf("message %d", i)
 				}
-				now := metav1.Now()
+				now, pod := metav1.Now(), fmt.Sprintf("pod-%d", random.IntN(3))
 				event := &corev1.Event{
-					ObjectMeta:     metav1.ObjectMeta{Name: fmt.Sprintf("event-%d", i), Namespace: "default"},
-					InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: fmt.Sprintf("pod-%d", random.IntN(3))},
+					ObjectMeta:     metav1.ObjectMeta{Name: eventName(pod, int64(i)), Namespace: "default"},
+					InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: pod},
 					Type:           []string{"Normal", "Warning"}[random.IntN(2)], Reason: reason,
 					Message: message, Count: 1, FirstTimestamp: now, LastTimestamp: now,
 				}

@@ -67,7 +67,7 @@ func (r *Recorder) EventRef(about corev1.ObjectReference, kind, reason, format s
 	now := metav1.Now()
 	event := &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:      fmt.Sprintf("%s.%x", about.Name, r.unique(now.Time)),
+			Name:      eventName(about.Name, r.unique(now.Time)),
 			Namespace: namespace,
 		},
 		InvolvedObject:      about,
