@@ -49,7 +49,7 @@ func (f *Informers) Start(ctx context.Context) {
 	}
 	f.running = ctx
 	for _, informer := range f.byType {
-		f.group.Go(func() { informer.Run(ctx.Done()) })
+		f.group.Go(func() { informer.RunWithContext(ctx) })
 	}
 }
 
@@ -83,7 +83,7 @@ func InformerFor[T Object](f *Informers) Informer[T] {
 		f.byType[key] = informer
 		if f.running != nil {
 			ctx := f.running
-			f.group.Go(func() { informer.Run(ctx.Done()) })
+			f.group.Go(func() { informer.RunWithContext(ctx) })
 		}
 	}
 	return Informer[T]{shared: informer}

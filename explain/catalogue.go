@@ -77,7 +77,7 @@ func StepText(language string, note loop.Note) (string, bool) {
 	if _, ok := Catalogue(language)[key]; !ok {
 		return "", false
 	}
-	return Text(language, key, note.Args), true
+	return Text(language, key, note.Args.Map()), true
 }
 
 // fill is what stands in the place of one hole.

@@ -113,7 +113,7 @@ func TestEveryStepIsInWords(t *testing.T) {
 }
 
 func TestStepText(t *testing.T) {
-	note := loop.Note{Reason: "TooFewPods", Args: map[string]any{"create": 2}}
+	note := loop.Note{Reason: "TooFewPods", Args: loop.Args{"create", 2}}
 	if text, ok := StepText("fr", note); !ok || text != "trop peu de pods : en crée 2" {
 		t.Errorf("%q, %v", text, ok)
 	}

@@ -76,18 +76,25 @@ func (l *Loop[K]) note(key K, cause string) {
 	l.causes[key] = cause
 }
 
-// Run reconciles until the context ends, and returns when the last worker has.
+// Run reconciles until the context ends, and returns when the last call has. In Kubernetes so many goroutines wait for keys;
+// here one waits, and starts the others for keys, for there is a loop on each of many nodes.
 func (l *Loop[K]) Run(ctx context.Context) {
-	var workers sync.WaitGroup
-	for range l.options.Workers {
-		workers.Go(func() {
-			for l.next(ctx) {
-			}
+	stop := context.AfterFunc(ctx, l.queue.ShutDown)
+	defer stop()
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	free := make(chan struct{}, l.options.Workers)
+	for {
+		free <- struct{}{}
+		key, stopped := l.queue.Get()
+		if stopped {
+			return
+		}
+		calls.Go(func() {
+			l.call(ctx, key)
+			<-free
 		})
 	}
-	<-ctx.Done()
-	l.queue.ShutDown()
-	workers.Wait()
 }
 
 // noteFirst gives a key a cause unless it has a newer one already.
@@ -99,14 +106,11 @@ func (l *Loop[K]) noteFirst(key K, cause string) {
 	}
 }
 
-func (l *Loop[K]) next(ctx context.Context) bool {
-	key, stopped := l.queue.Get()
-	if stopped {
-		return false
-	}
+// call reconciles a key that was taken from the queue.
+func (l *Loop[K]) call(ctx context.Context, key K) {
 	defer l.queue.Done(key)
 	if err := l.options.Machine.Gate(l.name).Wait(ctx); err != nil {
-		return false
+		return
 	}
 	l.mu.Lock()
 	cause := l.causes[key]
@@ -121,7 +125,7 @@ func (l *Loop[K]) next(ctx context.Context) bool {
 		record.end(0, nil)
 		l.noteFirst(key, cause)
 		l.queue.AddRateLimited(key)
-		return true
+		return
 	}
 	record.end(again, err)
 	switch {
@@ -135,7 +139,6 @@ func (l *Loop[K]) next(ctx context.Context) bool {
 	default:
 		l.queue.Forget(key)
 	}
-	return true
 }
 
 // Step runs a function as one traced step of a component that has a queue of its own, such as the scheduler: it waits at

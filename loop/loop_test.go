@@ -90,7 +90,7 @@ func TestAWriteRefusedForAnOldCopyIsTriedAgainAndNoFailure(t *testing.T) {
 		if first.Error != "" || len(first.Notes) != 1 || first.Notes[0].Reason != "StaleCopy" {
 			t.Errorf("the first is %+v", first)
 		}
-		if says, _ := first.Notes[0].Args["error"].(string); !strings.HasPrefix(says, "mark pod a: ") {
+		if says, _ := first.Notes[0].Args.Map()["error"].(string); !strings.HasPrefix(says, "mark pod a: ") {
 			t.Errorf("it notes %q", says)
 		}
 		if cause := records[1].Cause; cause != first.Cause {
@@ -209,7 +209,7 @@ func TestTheTraceSaysWhatLedToWhat(t *testing.T) {
 		if second.Cause != "retry of "+first.ID || second.Error != "" || second.Again != time.Minute || cause.Load() != second.ID {
 			t.Errorf("the second is %+v; the writes' cause is %q", second, cause.Load())
 		}
-		if diff := cmp.Diff([]loop.Note{{Reason: "Pods", Args: map[string]any{"wanted": 3, "there": 2}}}, second.Notes); diff != "" {
+		if diff := cmp.Diff([]loop.Note{{Reason: "Pods", Args: loop.Args{"wanted", 3, "there", 2}}}, second.Notes); diff != "" {
 			t.Error(diff)
 		}
 		pass(time.Minute)

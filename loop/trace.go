@@ -2,7 +2,10 @@ package loop
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -24,10 +27,38 @@ type Record struct {
 	mu      sync.Mutex
 }
 
-// Note is one observation or decision, for example {"TooFewPods", {"wanted": 3, "there": 2}}.
+// Note is one observation or decision, for example {"TooFewPods", {"wanted", 3, "there", 2}}.
 type Note struct {
-	Reason string         `json:"reason"`
-	Args   map[string]any `json:"args,omitempty"`
+	Reason string `json:"reason"`
+	Args   Args   `json:"args,omitempty"`
+}
+
+// Args are keys and values by turns: many notes are kept and few are ever read. In JSON they are an object.
+type Args []any
+
+// Map returns the values by their keys.
+func (a Args) Map() map[string]any {
+	values := make(map[string]any, len(a)/2)
+	for i := 0; i+1 < len(a); i += 2 {
+		values[fmt.Sprint(a[i])] = a[i+1]
+	}
+	return values
+}
+
+// MarshalJSON implements json.Marshaler.
+func (a Args) MarshalJSON() ([]byte, error) { return json.Marshal(a.Map()) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *Args) UnmarshalJSON(data []byte) error {
+	var values map[string]any
+	if err := json.Unmarshal(data, &values); err != nil {
+		return err
+	}
+	*a = nil
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		*a = append(*a, key, values[key])
+	}
+	return nil
 }
 
 type recordKey struct{}
@@ -41,16 +72,9 @@ func Say(ctx context.Context, reason string, args ...any) {
 }
 
 func (r *Record) say(reason string, args ...any) {
-	note := Note{Reason: reason}
-	if len(args) > 0 {
-		note.Args = make(map[string]any, len(args)/2)
-		for i := 0; i+1 < len(args); i += 2 {
-			note.Args[fmt.Sprint(args[i])] = args[i+1]
-		}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.Notes = append(r.Notes, note)
+	r.Notes = append(r.Notes, Note{Reason: reason, Args: args})
 }
 
 func (r *Record) end(again time.Duration, err error) {

@@ -276,11 +276,12 @@ func noteText(language string, note loop.Note) string {
 		return text
 	}
 	text := note.Reason
-	for i, key := range sortedKeys(note.Args) {
+	args := note.Args.Map()
+	for i, key := range sortedKeys(args) {
 		if i == 0 {
 			text += ":"
 		}
-		text += fmt.Sprintf(" %s=%v", key, note.Args[key])
+		text += fmt.Sprintf(" %s=%v", key, args[key])
 	}
 	return text
 }
