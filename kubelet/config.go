@@ -33,10 +33,6 @@ func (s *session) containerConfig(ctx context.Context, w *worker, pod *corev1.Po
 		Image: spec.Image, ImageID: image.ID, Command: expandAll(spec.Command, lookup), Args: expandAll(spec.Args, lookup),
 		WorkingDir: spec.WorkingDir, Env: env, Mounts: mounts, Stdin: spec.Stdin, StdinOnce: spec.StdinOnce, TTY: spec.TTY,
 		Resources: limitsOf(pod, &spec.Resources), Security: securityOf(pod, spec), TerminationLog: spec.TerminationMessagePath,
-		Labels: map[string]string{
-			"io.kubernetes.pod.name": pod.Name, "io.kubernetes.pod.namespace": pod.Namespace, "io.kubernetes.pod.uid": string(pod.UID),
-			"io.kubernetes.container.name": spec.Name,
-		},
 	}
 	return config, nil
 }

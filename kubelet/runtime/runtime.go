@@ -135,7 +135,6 @@ type ContainerConfig struct {
 	TerminationLog string
 	// Target is the container whose processes this one sees, for an ephemeral container that looks into another; or "".
 	Target string
-	Labels map[string]string
 }
 
 // EnvVar is a variable, expanded.
@@ -209,7 +208,6 @@ type Container struct {
 	Error string
 	// Paused: frozen from outside.
 	Paused bool
-	Labels map[string]string
 }
 
 // ImageAuth are the credentials of a registry.

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -28,7 +27,6 @@ const (
 	labelImage       = "kubette.image" // the reference in the pod
 	labelTermination = "kubette.termination-log"
 	labelShared      = "kubette.share-processes"
-	labelOwn         = "kubette.labels" // ContainerConfig.Labels, as JSON
 	labelHash        = "kubette.hash"   // what a built-in image was made of
 )
 
@@ -62,24 +60,17 @@ func (n *Node) sandboxLabels(config *runtime.SandboxConfig) map[string]string {
 
 // containerLabels describe a container of a pod.
 func (n *Node) containerLabels(sandbox string, config *runtime.ContainerConfig) map[string]string {
-	own, _ := json.Marshal(config.Labels) // strings always encode
 	return map[string]string{
 		labelCluster: n.engine.config.Name, labelRole: roleContainer, labelNode: n.config.Name,
 		labelNamespace: config.PodNamespace, labelPod: config.PodName, labelUID: config.PodUID,
 		labelContainer: config.Name, labelAttempt: strconv.FormatUint(uint64(config.Attempt), 10),
-		labelSandbox: sandbox, labelImage: config.Image, labelTermination: config.TerminationLog, labelOwn: string(own),
+		labelSandbox: sandbox, labelImage: config.Image, labelTermination: config.TerminationLog,
 	}
 }
 
 func attemptOf(labels map[string]string) uint32 {
 	attempt, _ := strconv.ParseUint(labels[labelAttempt], 10, 32) // 0 if someone else wrote it
 	return uint32(attempt)
-}
-
-func ownLabels(labels map[string]string) map[string]string {
-	var own map[string]string
-	json.Unmarshal([]byte(labels[labelOwn]), &own) // none if someone else wrote it
-	return own
 }
 
 // containerName is what a user sees in docker ps. It is unique in the engine, so that two starts of one container cannot

@@ -119,7 +119,7 @@ func describe(summary container.Summary, details container.InspectResponse) runt
 		Name: labels[labelContainer], Attempt: attemptOf(labels), Image: labels[labelImage], ImageID: details.Image,
 		CreatedAt: moment(details.Created), StartedAt: moment(state.StartedAt), EndedAt: moment(state.FinishedAt),
 		ExitCode: state.ExitCode, OOMKilled: state.OOMKilled, Error: state.Error,
-		Paused: state.Paused, Labels: ownLabels(labels),
+		Paused: state.Paused,
 	}
 	switch {
 	case state.Running || state.Paused || state.Restarting:
