@@ -41,10 +41,7 @@ func (s *session) dns(pod *corev1.Pod) runtime.DNSConfig {
 	case corev1.DNSDefault:
 		config = s.config.NodeDNS
 	default:
-		config.Servers = append(config.Servers, s.config.ClusterDNS...)
-		cluster := s.config.ClusterDomain
-		config.Searches = append([]string{pod.Namespace + ".svc." + cluster, "svc." + cluster, cluster}, s.config.NodeDNS.Searches...)
-		config.Options = []string{"ndots:5"}
+		config = s.clusterDNS(pod.Namespace)
 	}
 	if own := pod.Spec.DNSConfig; own != nil {
 		config.Servers = unique(append(append([]string{}, config.Servers...), own.Nameservers...))
@@ -52,6 +49,21 @@ func (s *session) dns(pod *corev1.Pod) runtime.DNSConfig {
 		config.Options = mergeOptions(config.Options, own.Options)
 	}
 	return config
+}
+
+// clusterDNS is the resolver of pods that ask the cluster's name server first; it is kept for the namespace of the last.
+func (s *session) clusterDNS(namespace string) runtime.DNSConfig {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dnsFor != namespace {
+		cluster := s.config.ClusterDomain
+		s.dnsFor, s.dnsKept = namespace, runtime.DNSConfig{
+			Servers:  s.config.ClusterDNS,
+			Searches: append([]string{namespace + ".svc." + cluster, "svc." + cluster, cluster}, s.config.NodeDNS.Searches...),
+			Options:  []string{"ndots:5"},
+		}
+	}
+	return s.dnsKept
 }
 
 // mergeOptions lets the pod's options replace those of the same name.

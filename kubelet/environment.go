@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -57,7 +58,17 @@ func (s *session) environment(ctx context.Context, w *worker, pod *corev1.Pod, s
 			all.set(each.Name, each.Value)
 		}
 	}
-	return all.list, nil
+	return s.keptOnce(all.list), nil
+}
+
+// keptOnce returns the environment of the last container when that is the same, so that it is not kept for each.
+func (s *session) keptOnce(env []runtime.EnvVar) []runtime.EnvVar {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(env, s.env) {
+		s.env = slices.Clone(env)
+	}
+	return s.env
 }
 
 // variables keep their order; setting one again changes it in its place.

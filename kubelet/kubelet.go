@@ -92,6 +92,9 @@ type session struct {
 
 	mu      sync.Mutex
 	workers map[types.UID]*worker
+	env     []runtime.EnvVar // the environment of the last container: that of the next is often the same
+	dnsFor  string           // the namespace whose pods' resolver is kept, and that
+	dnsKept runtime.DNSConfig
 }
 
 // key names one pod, not just its name: a pod that was replaced under the same name is another.

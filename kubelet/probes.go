@@ -266,7 +266,7 @@ func (p *prober) judge(each *probe, ok bool, text string) {
 		return
 	}
 	w.mu.Lock()
-	c := w.containers[name]
+	c := w.known(name)
 	if c == nil || c.id != each.id {
 		w.mu.Unlock()
 		return

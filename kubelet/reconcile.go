@@ -24,7 +24,7 @@ type worker struct {
 	latest     *corev1.Pod // the newest version read or written; shared
 	sandbox    *runtime.Sandbox
 	stale      bool // the sandbox may have changed
-	containers map[string]*containerState
+	containers []*containerState
 	operation  *operation
 	volumes    []writtenVolume
 	tokens     []token
@@ -40,6 +40,7 @@ type worker struct {
 
 // containerState is what is remembered of one container by its name.
 type containerState struct {
+	name        string
 	waiting     *corev1.ContainerStateWaiting // why it does not run
 	restart     backoff                       // after crashes
 	pull        backoff                       // after failed pulls
@@ -160,15 +161,22 @@ func (s *session) podUpdated(_, pod *corev1.Pod) {
 
 // state returns what is remembered of a container; the lock is held.
 func (w *worker) state(name string) *containerState {
-	if w.containers == nil {
-		w.containers = map[string]*containerState{}
+	if c := w.known(name); c != nil {
+		return c
 	}
-	c := w.containers[name]
-	if c == nil {
-		c = &containerState{}
-		w.containers[name] = c
-	}
+	c := &containerState{name: name}
+	w.containers = append(w.containers, c)
 	return c
+}
+
+// known returns what is remembered of a container, or nil; the lock is held.
+func (w *worker) known(name string) *containerState {
+	for _, c := range w.containers {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
 }
 
 // current returns the memory of a container, made fresh when another container has taken its name; the lock is held.

@@ -33,14 +33,14 @@ func (r *Runtime) CreateContainer(_ context.Context, sandboxID string, config *r
 		return "", fmt.Errorf("sandbox %s is not running: %w", sandboxID, runtime.ErrNotFound)
 	}
 	for _, m := range config.Mounts {
-		if m.Volume != "" && r.volumes[config.PodUID][m.Volume] == nil {
+		if m.Volume != "" && r.volumes[volumeKey{config.PodUID, m.Volume}] == nil {
 			return "", fmt.Errorf("volume %q of pod %s: %w", m.Volume, config.PodName, runtime.ErrNotFound)
 		}
 	}
 	c := &container{config: config, sandbox: s, state: runtime.Container{
 		ID: newID(), SandboxID: s.id, PodNamespace: config.PodNamespace, PodName: config.PodName, PodUID: config.PodUID,
 		Name: config.Name, Attempt: config.Attempt, Image: config.Image, ImageID: config.ImageID,
-		State: runtime.Created, CreatedAt: time.Now(), Labels: config.Labels,
+		State: runtime.Created, CreatedAt: time.Now(),
 	}}
 	r.containers[c.state.ID] = c
 	r.pods[config.PodUID] = append(r.pods[config.PodUID], c)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"kubette/kubelet/runtime"
 	"kubette/toolbox"
 )
 
@@ -22,9 +23,17 @@ const treeLimit = 64 << 20
 // tree is a file system in memory: a container's root, a volume, a disk.
 type tree struct {
 	mu    sync.Mutex
-	root  *node
+	root  *node       // nil until somebody looks
+	given []givenFile // what is to be in it then: nobody ever looks into most volumes of most pods
 	used  int64
 	limit int64
+}
+
+// givenFile is a file of a volume that the kubelet writes.
+type givenFile struct {
+	name    string
+	content runtime.File
+	at      time.Time
 }
 
 // node is a file or a directory, guarded by its tree's lock.
@@ -43,7 +52,31 @@ func newTree(limit int64) *tree {
 	if limit <= 0 {
 		limit = treeLimit
 	}
-	return &tree{root: newDir(), limit: limit}
+	return &tree{limit: limit}
+}
+
+// give replaces all that is in the tree; the lock is held.
+func (t *tree) give(files map[string]runtime.File) {
+	t.root, t.used, t.given = nil, 0, make([]givenFile, 0, len(files))
+	now := time.Now()
+	for name, content := range files {
+		t.given = append(t.given, givenFile{name, content, now})
+		t.used += int64(len(content.Data))
+	}
+}
+
+// top is the root directory; the lock is held.
+func (t *tree) top() *node {
+	if t.root == nil {
+		t.root, t.used = newDir(), 0
+		for _, file := range t.given {
+			if n := t.put(file.name, file.content.Data, fs.FileMode(file.content.Mode)); n != nil {
+				n.modified = file.at
+			}
+		}
+		t.given = nil
+	}
+	return t.root
 }
 
 func (t *tree) size() int64 {
@@ -54,7 +87,7 @@ func (t *tree) size() int64 {
 
 // walk finds a node; the lock is held.
 func (t *tree) walk(name string) (*node, error) {
-	at := t.root
+	at := t.top()
 	for _, part := range split(name) {
 		if at.children == nil {
 			return nil, syscall.ENOTDIR
@@ -70,7 +103,7 @@ func (t *tree) walk(name string) (*node, error) {
 
 // mkdirs makes a directory and its parents; the lock is held.
 func (t *tree) mkdirs(name string, mode fs.FileMode) (*node, error) {
-	at := t.root
+	at := t.top()
 	for _, part := range split(name) {
 		if at.children == nil {
 			return nil, syscall.ENOTDIR
@@ -89,12 +122,16 @@ func (t *tree) mkdirs(name string, mode fs.FileMode) (*node, error) {
 	return at, nil
 }
 
-// put writes a whole file and makes its directories; the lock is held or the tree not yet shared.
-func (t *tree) put(name, data string, mode fs.FileMode) {
-	if dir, err := t.mkdirs(path.Dir(name), 0o755); err == nil {
-		dir.children[path.Base(name)] = &node{data: data, mode: mode.Perm(), modified: time.Now()}
-		t.used += int64(len(data))
+// put writes a whole file and makes its directories, and returns the file, or nil when one of them is a file; the lock is held or the tree not yet shared.
+func (t *tree) put(name, data string, mode fs.FileMode) *node {
+	dir, err := t.mkdirs(path.Dir(name), 0o755)
+	if err != nil {
+		return nil
 	}
+	n := &node{data: data, mode: mode.Perm(), modified: time.Now()}
+	dir.children[path.Base(name)] = n
+	t.used += int64(len(data))
+	return n
 }
 
 func split(name string) []string {

@@ -112,7 +112,7 @@ func (r *Runtime) RemovePodSandbox(_ context.Context, id string) error {
 		others = others || other.config.UID == s.config.UID
 	}
 	if !others {
-		delete(r.volumes, s.config.UID)
+		r.removeVolumes(s.config.UID)
 	}
 	return nil
 }

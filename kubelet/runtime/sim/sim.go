@@ -47,7 +47,7 @@ type Runtime struct {
 	containers map[string]*container
 	pods       map[string][]*container // by pod UID, oldest first
 	pulled     map[string]*runtime.ImageStatus
-	volumes    map[string]map[string]*tree // by pod UID and name
+	volumes    map[volumeKey]*tree
 	host       *tree                       // what hostPath mounts show, made when needed
 	addresses  map[netip.Addr]bool
 	last       netip.Addr
@@ -75,7 +75,7 @@ func New(config Config) (*Runtime, error) {
 	return &Runtime{
 		config: config, images: imagesByRepository(config.Images), alive: alive, stop: stop,
 		sandboxes: map[string]*sandbox{}, containers: map[string]*container{}, pods: map[string][]*container{},
-		pulled: map[string]*runtime.ImageStatus{}, volumes: map[string]map[string]*tree{},
+		pulled: map[string]*runtime.ImageStatus{}, volumes: map[volumeKey]*tree{},
 		addresses: map[netip.Addr]bool{}, last: config.Prefix.Masked().Addr(),
 		listeners: map[chan runtime.Event]struct{}{},
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"sort"
 	"strings"
@@ -44,10 +45,8 @@ func (r *Runtime) WriteVolume(_ context.Context, podUID, name string, volume run
 	if err := r.upLocked(); err != nil {
 		return err
 	}
-	if r.volumes[podUID] == nil {
-		r.volumes[podUID] = map[string]*tree{}
-	}
-	t := r.volumes[podUID][name]
+	key := volumeKey{podUID, name}
+	t := r.volumes[key]
 	switch {
 	case volume.Persistent != "":
 		t = r.config.Disks.open(volume.Persistent, volume.SizeLimit)
@@ -56,17 +55,12 @@ func (r *Runtime) WriteVolume(_ context.Context, podUID, name string, volume run
 	case t == nil: // a volume on disk may grow beyond its limit, until the kubelet sees it
 		t = newTree(0)
 	}
-	r.volumes[podUID][name] = t
-	if volume.Files == nil {
-		return nil
+	r.volumes[key] = t
+	if volume.Files != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.give(volume.Files)
 	}
-	fresh := newTree(volume.SizeLimit)
-	for file, content := range volume.Files {
-		fresh.put(file, content.Data, fs.FileMode(content.Mode))
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.root, t.used = fresh.root, fresh.used
 	return nil
 }
 
@@ -77,8 +71,16 @@ func (r *Runtime) RemoveVolumes(_ context.Context, podUID string) error {
 	if err := r.upLocked(); err != nil {
 		return err
 	}
-	delete(r.volumes, podUID)
+	r.removeVolumes(podUID)
 	return nil
+}
+
+// volumeKey names a volume of a pod.
+type volumeKey struct{ podUID, name string }
+
+// removeVolumes forgets a pod's volumes; the lock is held.
+func (r *Runtime) removeVolumes(podUID string) {
+	maps.DeleteFunc(r.volumes, func(key volumeKey, _ *tree) bool { return key.podUID == podUID })
 }
 
 // ReadFile implements runtime.Runtime.
@@ -133,7 +135,7 @@ func (r *Runtime) filesOf(c *container) *files {
 	for _, m := range c.config.Mounts {
 		over := mounted{path: path.Clean("/" + m.Path), sub: "/" + m.SubPath, readOnly: m.ReadOnly}
 		if m.Volume != "" {
-			over.tree = r.volumes[c.config.PodUID][m.Volume]
+			over.tree = r.volumes[volumeKey{c.config.PodUID, m.Volume}]
 		} else {
 			over.tree, over.sub = r.hostTree(), path.Join("/", m.HostPath, m.SubPath)
 		}
@@ -162,7 +164,7 @@ func (r *Runtime) DiskUse(_ context.Context, podUID string, volumes []string) (i
 		return nil, nil, err
 	}
 	for _, name := range volumes {
-		if t := r.volumes[podUID][name]; t != nil {
+		if t := r.volumes[volumeKey{podUID, name}]; t != nil {
 			inVolumes[name] = t.size()
 		}
 	}
