@@ -58,7 +58,7 @@ func (s *Server) createNamed(ctx context.Context, op *operation, object kinds.Ob
 	var created kinds.Object
 	var err error
 	for range nameAttempts {
-		created, err = s.createOne(ctx, op, object.DeepCopyObject().(kinds.Object))
+		created, err = s.createOne(ctx, op, shallow(object)) // of the attempts only one is kept
 		if !apierrors.IsAlreadyExists(err) {
 			break
 		}
@@ -100,6 +100,7 @@ func (s *Server) createOne(ctx context.Context, op *operation, object kinds.Obje
 	if stored.GetResourceVersion() != "" {
 		return nil, plainError(errVersionOnCreate)
 	}
+	s.siblings.share(stored)
 	key := op.key(op.Namespace, stored.GetName())
 	if op.dryRun {
 		if existing, err := s.cache.get(op.resource, key); err != nil || existing != nil {
@@ -116,6 +117,7 @@ func (s *Server) createOne(ctx context.Context, op *operation, object kinds.Obje
 		return nil, err
 	}
 	written = true
+	s.siblings.remember(stored)
 	return op.show(after)
 }
 

@@ -25,6 +25,7 @@ type Server struct {
 	cache    *cache
 	// encodings are how objects look over HTTP.
 	encodings encodings
+	siblings  siblings
 
 	addresses, ports *allocator
 	allocated        sync.Once // the allocators know what stored services hold

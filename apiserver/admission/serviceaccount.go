@@ -3,10 +3,12 @@ package admission
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
 	"kubette/apiserver"
@@ -104,7 +106,7 @@ func mountToken(pod *corev1.Pod) {
 		}
 	}
 	if !there {
-		name = tokenVolumePrefix + utilrand.String(5)
+		name = tokenVolumePrefix + tokenVolumeSuffix(pod)
 	}
 	mounted := false
 	eachContainer(&pod.Spec, func(c *corev1.Container) {
@@ -117,6 +119,18 @@ func mountToken(pod *corev1.Pod) {
 	if mounted && !there {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: tokenSources()}})
 	}
+}
+
+// tokenVolumeSuffix is five letters, as in Kubernetes; there they are random. Here the pods of one controller have the same,
+// so that they can share the containers and volumes that name it.
+func tokenVolumeSuffix(pod *corev1.Pod) string {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil {
+		return utilrand.String(5)
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(owner.UID)) // a hash takes everything
+	return utilrand.SafeEncodeString(fmt.Sprint(sum.Sum64()))[:5]
 }
 
 func tokenSources() *corev1.ProjectedVolumeSource {
