@@ -92,8 +92,8 @@ type record struct {
 	refusal                *verdict
 	preemption             *Preemption
 
-	refused   []refused
-	rated     []rated
+	refused []refused
+	ratings
 	plugins   []ratedBy
 	unrefused int // nodes refused beyond those
 	unrated   int // nodes rated beyond those
@@ -103,6 +103,12 @@ type record struct {
 type refused struct {
 	node, plugin string
 	status       *framework.Status
+}
+
+// ratings are the nodes that were rated, and the memory that their points are in.
+type ratings struct {
+	rated  []rated
+	memory []points
 }
 
 type rated struct {
@@ -122,9 +128,10 @@ type ratedBy struct {
 type decisions struct {
 	mu       sync.Mutex
 	byPod    map[string][]*record
-	order    []kept // oldest first
-	detailed int    // index in order of the oldest that still has its details
-	nodes    int    // details that are kept
+	order    []kept  // oldest first
+	detailed int     // index in order of the oldest that still has its details
+	nodes    int     // details that are kept
+	spare    ratings // of a record that was dropped, for the next: of most decisions the details are soon forgotten
 }
 
 type kept struct {
@@ -163,7 +170,19 @@ func (r *record) size() int { return len(r.refused) + len(r.rated) }
 // drop forgets a record's details.
 func (d *decisions) drop(r *record) {
 	d.nodes -= r.size()
-	r.refused, r.rated, r.plugins = nil, nil, nil
+	if cap(r.rated) > 0 {
+		d.spare = r.ratings
+	}
+	r.refused, r.ratings, r.plugins = nil, ratings{}, nil
+}
+
+// takeSpare returns memory for the ratings of another record.
+func (d *decisions) takeSpare() ratings {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	taken := d.spare
+	d.spare = ratings{}
+	return taken
 }
 
 func (d *decisions) forget(old kept) {
@@ -209,8 +228,8 @@ func (r *record) note(t *trial, nodes int) {
 	}
 }
 
-// rate takes the points of nodes into the record: of all, or of the chosen one and the best others.
-func (r *record) rate(nodes []*framework.Node, totals []int64, all []scores, chosen int) {
+// rate takes the points of nodes into the record: of all, or of the chosen one and the best others. It uses spare memory.
+func (r *record) rate(spare ratings, nodes []*framework.Node, totals []int64, all []scores, chosen int) {
 	shown := make([]int, 0, len(nodes))
 	least := int64(math.MinInt64)
 	if len(nodes) > detailsEach {
@@ -227,8 +246,9 @@ func (r *record) rate(nodes []*framework.Node, totals []int64, all []scores, cho
 	for _, s := range all {
 		r.plugins = append(r.plugins, ratedBy{s.plugin, s.weight})
 	}
-	r.rated = make([]rated, 0, len(shown))
-	memory := make([]points, len(shown)*len(all))
+	r.rated = slices.Grow(spare.rated[:0], len(shown))
+	r.memory = slices.Grow(spare.memory[:0], len(shown)*len(all))[:len(shown)*len(all)]
+	memory := r.memory
 	for _, i := range shown {
 		n := rated{node: nodes[i].Name, total: totals[i], points: memory[:len(all):len(all)]}
 		memory = memory[len(all):]

@@ -102,7 +102,8 @@ func (s *Scheduler) seePod(pod *corev1.Pod) {
 func (s *Scheduler) seeWaiting(object *corev1.Pod) {
 	q, known := s.queue.all[object.UID]
 	if !known {
-		pod := framework.NewPod(object)
+		pod := framework.NewSibling(object, s.sibling)
+		s.sibling = pod
 		s.queue.add(pod, "pod added")
 		s.nominate(pod, object.Status.NominatedNodeName)
 		return

@@ -188,19 +188,55 @@ func TestQueueGatesAndChanges(t *testing.T) {
 	})
 }
 
+// The memory of details that were forgotten is used again; what was read of them before, and what is kept, is not touched.
+func TestForgottenDetailsAreUsedAgain(t *testing.T) {
+	d := newDecisions()
+	nodes := make([]*framework.Node, detailsEach)
+	for i := range nodes {
+		nodes[i] = &framework.Node{Node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("node-", i)}}}
+	}
+	decide := func(i int) {
+		points := make([]int64, len(nodes))
+		for n := range points {
+			points[n] = int64(i)
+		}
+		r := &record{attempt: i}
+		r.rate(d.takeSpare(), nodes, points, []scores{{plugin: "Test", weight: 1, raw: points, normal: points}}, 0)
+		d.keep(fmt.Sprint("default/", i), r)
+	}
+	const all = 3 * detailsAll / detailsEach
+	for i := range all / 3 {
+		decide(i)
+	}
+	early := d.of("default/0")
+	for i := all / 3; i < all; i++ {
+		decide(i)
+	}
+	for i, decision := range append(early, d.of(fmt.Sprint("default/", all-1))...) {
+		want := int64(i * (all - 1))
+		if len(decision.Nodes) != detailsEach || decision.Nodes[7].Total != want || decision.Nodes[7].Scores[0].Raw != want {
+			t.Errorf("decision %d: %d nodes, of which one has %+v, want %d points", i, len(decision.Nodes), decision.Nodes[7], want)
+		}
+	}
+	allocated := testing.AllocsPerRun(100, func() { decide(all) })
+	if d.takeSpare().rated == nil || allocated > 40 {
+		t.Errorf("a decision allocates %v times", allocated)
+	}
+}
+
 // Decisions are bounded: for a pod, in all, and the details first.
 func TestDecisionsAreBounded(t *testing.T) {
 	d := newDecisions()
 	details := func() []rated { return make([]rated, 50) }
 	for i := range 50 {
-		d.keep("default/often", &record{attempt: i + 1, rated: details()})
+		d.keep("default/often", &record{attempt: i + 1, ratings: ratings{rated: details()}})
 	}
 	got := d.of("default/often")
 	if len(got) != perPod || got[perPod-1].Attempt != 50 || got[0].Attempt != 50-perPod+1 {
 		t.Errorf("of one pod: %d decisions", len(got))
 	}
 	for i := range 3 * inAll {
-		d.keep(fmt.Sprint("default/", i), &record{rated: details()})
+		d.keep(fmt.Sprint("default/", i), &record{ratings: ratings{rated: details()}})
 	}
 	if len(d.order) > inAll+inAll/10 || len(d.byPod) > len(d.order) || d.nodes > detailsAll+50 {
 		t.Errorf("kept %d decisions of %d pods with %d details", len(d.order), len(d.byPod), d.nodes)

@@ -61,6 +61,7 @@ type Scheduler struct {
 	placed    map[types.UID]*placement
 	nominated map[types.UID]nomination
 	expected  map[string]int // how many pods are nominated, by node
+	sibling   *framework.Pod // the pod that came last: the next one is often of the same controller
 	scratch   scratch
 	start     int // where among the nodes the next search begins
 

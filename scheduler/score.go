@@ -35,7 +35,7 @@ func (s *Scheduler) best(t *trial, nodes []*framework.Node) *framework.Node {
 			}
 		}
 	}
-	t.record.rate(nodes, totals, s.scratch.take(), chosen)
+	t.record.rate(s.decisions.takeSpare(), nodes, totals, s.scratch.take(), chosen)
 	return nodes[chosen]
 }
 

@@ -45,6 +45,16 @@ var assumedRequests = corev1.ResourceList{
 	corev1.ResourceMemory: resource.MustParse("200Mi"),
 }
 
+// NewSibling is NewPod for what may be a pod of the same controller as another one, which may be nil: then the work is done.
+func NewSibling(object *corev1.Pod, other *Pod) *Pod {
+	if other == nil || !sharesSpec(other.Pod, object) {
+		return NewPod(object)
+	}
+	p := *other
+	p.Pod, p.Priority, p.group = object, schedulinghelpers.PodPriority(object), nil
+	return &p
+}
+
 // NewPod works out what plugins ask of a pod.
 func NewPod(object *corev1.Pod) *Pod {
 	p := &Pod{Pod: object, Priority: schedulinghelpers.PodPriority(object)}
@@ -67,6 +77,17 @@ func NewPod(object *corev1.Pod) *Pod {
 		}
 	}
 	return p
+}
+
+// sharesSpec says that two pods have in memory the same of all that NewPod looks at.
+func sharesSpec(a, b *corev1.Pod) bool {
+	return a.Namespace == b.Namespace && sameList(a.Spec.Containers, b.Spec.Containers) && sameList(a.Spec.InitContainers, b.Spec.InitContainers) &&
+		a.Spec.Resources == b.Spec.Resources && a.Spec.Affinity == b.Spec.Affinity && len(a.Spec.Overhead)+len(b.Spec.Overhead) == 0 &&
+		len(a.Status.ContainerStatuses)+len(b.Status.ContainerStatuses) == 0 // what it has been given counts, too
+}
+
+func sameList(a, b []corev1.Container) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // assumedFor is what containers of a pod are taken to ask for at the least. Of a pod that asks for something as a whole,
