@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed web
@@ -20,8 +21,8 @@ var embedded embed.FS
 // file is one of the console's own, ready to be sent.
 type file struct {
 	data   []byte
-	packed []byte // the same, compressed
-	kind   string // its media type
+	packed func() []byte // the same, compressed when it is first asked for
+	kind   string        // its media type
 	tag    string
 }
 
@@ -67,7 +68,7 @@ func newFile(name string, data []byte) *file {
 		kind = mime.TypeByExtension(path.Ext(name))
 	}
 	sum := sha256.Sum256(data)
-	return &file{data, pack(data), kind, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+	return &file{data, sync.OnceValue(func() []byte { return pack(data) }), kind, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
 }
 
 func pack(data []byte) []byte {
@@ -121,7 +122,7 @@ func (f *file) body(w http.ResponseWriter, r *http.Request, code int) {
 	data := f.data
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.Header().Set("Content-Encoding", "gzip")
-		data = f.packed
+		data = f.packed()
 	}
 	w.WriteHeader(code)
 	_, _ = w.Write(data)
