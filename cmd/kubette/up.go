@@ -122,7 +122,7 @@ func upOnce(ctx context.Context, out io.Writer, config cluster.Config) (again bo
 	fmt.Fprintf(out, "Starting cluster %s ...\n", config.Name)
 	err = runCluster(ctx, c, func(context.Context) error {
 		printReady(out, c, time.Since(begun))
-		shrink()
+		beFrugal()
 		return nil
 	}, func() { fmt.Fprintf(out, "\nStopping cluster %s ...\n", config.Name) })
 	return c.Again(), err
