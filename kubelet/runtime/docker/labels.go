@@ -27,7 +27,7 @@ const (
 	labelImage       = "kubette.image" // the reference in the pod
 	labelTermination = "kubette.termination-log"
 	labelShared      = "kubette.share-processes"
-	labelHash        = "kubette.hash"   // what a built-in image was made of
+	labelHash        = "kubette.hash" // what a built-in image was made of
 )
 
 const (

@@ -21,7 +21,7 @@ func TestKubetteIsStartedAgain(t *testing.T) {
 	c := newCluster(t)
 	finished := c.pod("finished")
 	id := c.run(finished, "finished", "main", []string{"sleep"}, func(config *runtime.ContainerConfig) {
-		config.Attempt, config.Labels = 3, map[string]string{"a": "b"}
+		config.Attempt = 3
 	})
 	unfinished := c.pod("unfinished")
 	c.container(unfinished, "unfinished", "main", []string{"sleep"})
@@ -53,7 +53,7 @@ func TestKubetteIsStartedAgain(t *testing.T) {
 		t.Errorf("ready: %v", ready)
 	}
 	after := c.state(id)
-	if after.ID != before.ID || after.Attempt != 3 || after.Labels["a"] != "b" || !after.StartedAt.Equal(before.StartedAt) || after.State != runtime.Running {
+	if after.ID != before.ID || after.Attempt != 3 || !after.StartedAt.Equal(before.StartedAt) || after.State != runtime.Running {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	next := c.pod("next")

@@ -48,7 +48,7 @@ type Runtime struct {
 	pods       map[string][]*container // by pod UID, oldest first
 	pulled     map[string]*runtime.ImageStatus
 	volumes    map[volumeKey]*tree
-	host       *tree                       // what hostPath mounts show, made when needed
+	host       *tree // what hostPath mounts show, made when needed
 	addresses  map[netip.Addr]bool
 	last       netip.Addr
 	listeners  map[chan runtime.Event]struct{}
