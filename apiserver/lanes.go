@@ -207,9 +207,9 @@ func (c clusterView) ListIndexed(group, plural, namespace, value string) []kinds
 	if l == nil {
 		return nil
 	}
-	var objects []kinds.Object
+	objects, prefix := make([]kinds.Object, 0, len(l.items)), res.keysUnder(namespace)
 	for key, i := range l.items {
-		if strings.HasPrefix(key, res.keysUnder(namespace)) {
+		if strings.HasPrefix(key, prefix) {
 			objects = append(objects, i.object)
 		}
 	}

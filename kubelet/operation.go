@@ -66,11 +66,11 @@ func (s *session) cancelOperations() {
 	}
 }
 
-// sync takes the next steps of a pod that is to run, and says when to look again.
-func (s *session) sync(ctx context.Context, w *worker, pod *corev1.Pod, seen *observation) (time.Duration, error) {
-	again := deadlineLeft(pod)
+// sync takes the next steps of a pod that is to run, and says whether there were any, and when to look again.
+func (s *session) sync(ctx context.Context, w *worker, pod *corev1.Pod, seen *observation) (acted bool, again time.Duration) {
+	again = deadlineLeft(pod)
 	if w.busy() != nil {
-		return again, nil
+		return false, again
 	}
 	if seen.up() {
 		// What is mounted follows its maps and secrets, and tokens are renewed.
@@ -88,20 +88,21 @@ func (s *session) sync(ctx context.Context, w *worker, pod *corev1.Pod, seen *ob
 		renew = max(renew, time.Second)
 	}
 	w.mu.Unlock()
+	acted = !p.empty() || len(p.wait) > 0 // to refuse a resize is a step, too, and a back-off is a new waiting reason
 	if len(p.resize) > 0 && !s.allot(w, pod) {
 		p.resize = nil
 	}
 	again = soonest(soonest(again, p.again), renew)
 	p.say(ctx)
 	if p.empty() {
-		return again, nil
+		return acted, again
 	}
 	s.begin(ctx, w, "sync", 0, func(ctx context.Context) { s.carryOut(ctx, w, pod, seen, p) })
 	// What failed meanwhile has its own time to be tried again.
 	if w.busy() == nil {
 		again = soonest(again, s.nextTry(w))
 	}
-	return again, nil
+	return true, again
 }
 
 // say notes the plan in the trace.

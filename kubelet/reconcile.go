@@ -92,20 +92,19 @@ func (s *session) reconcile(ctx context.Context, key key) (time.Duration, error)
 			return 0, err
 		}
 	}
-	again, err := s.sync(ctx, w, pod, seen)
-	if err != nil {
-		return 0, err
-	}
-	if pod = s.newest(w); pod == nil {
-		return again, nil // the watch will ask for it
-	}
-	// What was done just now shows in the runtime: look again, and report that.
-	if seen, err = s.observe(ctx, w, pod); err != nil {
-		return 0, fmt.Errorf("ask the runtime about pod %s: %w", key, err)
-	}
-	status = s.status(w, pod, seen)
-	if phaseFinished(status.Phase) {
-		return s.finish(ctx, w, pod, seen)
+	acted, again := s.sync(ctx, w, pod, seen)
+	if acted {
+		if pod = s.newest(w); pod == nil {
+			return again, nil // the watch will ask for it
+		}
+		// What was done just now shows in the runtime: look again, and report that.
+		if seen, err = s.observe(ctx, w, pod); err != nil {
+			return 0, fmt.Errorf("ask the runtime about pod %s: %w", key, err)
+		}
+		status = s.status(w, pod, seen)
+		if phaseFinished(status.Phase) {
+			return s.finish(ctx, w, pod, seen)
+		}
 	}
 	s.probes.update(w, pod, seen)
 	if _, err := s.report(ctx, w, pod, status); err != nil {

@@ -31,7 +31,7 @@ type trial struct {
 	only   []string // the only nodes in question; nil for all
 	onlyBy []string // the plugins that said so
 
-	verdicts []verdict // of the nodes that were looked at
+	verdicts []verdict // of the nodes that were looked at; until the next cycle only
 	record   *record
 }
 
@@ -156,8 +156,9 @@ func (s *Scheduler) filter(t *trial) ([]*framework.Node, error) {
 		}
 	}
 	enough := worthComparing(len(nodes))
-	found := make([]*framework.Node, 0, enough)
-	t.verdicts = make([]verdict, 0, len(nodes))
+	found := slices.Grow(s.scratch.found[:0], enough)
+	t.verdicts = slices.Grow(s.scratch.verdicts[:0], len(nodes))
+	defer func() { s.scratch.found, s.scratch.verdicts = found, t.verdicts }()
 	for i := 0; i < len(nodes) && len(found) < enough; i++ {
 		node := nodes[(s.start+i)%len(nodes)]
 		plugin, status := s.check(t, node)

@@ -39,8 +39,11 @@ func (s *Scheduler) best(t *trial, nodes []*framework.Node) *framework.Node {
 	return nodes[chosen]
 }
 
-// scratch holds the scores of one cycle; the next one uses the same memory.
+// scratch holds what is found out of the nodes in one cycle; the next one uses the same memory.
 type scratch struct {
+	found    []*framework.Node
+	verdicts []verdict
+
 	all  []scores
 	used int
 }

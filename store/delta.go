@@ -41,7 +41,8 @@ func (p *places) add(base []byte, from int) {
 // difference returns what makes a value out of the base whose places these are; nil when that would not save half of it.
 func (p *places) difference(base, value []byte) []byte {
 	limit := len(value) / 2
-	diff := make([]byte, 0, limit)
+	var small [1024]byte // on the stack: most differences fit, and what is kept is a copy
+	diff := small[:0]
 	done := 0 // so much of the value is in the difference
 	for at := 0; at+window <= len(value); {
 		from := int(p[landmark(value[at:])]) - 1
