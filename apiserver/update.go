@@ -34,7 +34,7 @@ func (s *Server) Update(ctx context.Context, r Request, object runtime.Object, o
 		scale, err := s.updateScale(ctx, op, object)
 		return scale, false, err
 	}
-	incoming, err := op.incoming(object)
+	incoming, err := s.incomingUpdate(op, object)
 	if err != nil {
 		return nil, false, err
 	}
