@@ -193,25 +193,35 @@ func (c *cache) listOf(of *selection, prefix, after string, limit int64) ([]*ite
 
 // ListIndexed implements kinds.Indexed.
 func (c clusterView) ListIndexed(group, plural, namespace, value string) []kinds.Object {
+	var objects []kinds.Object
+	c.AnyIndexed(group, plural, namespace, value, func(object kinds.Object) bool {
+		objects = append(objects, object)
+		return false
+	})
+	return objects
+}
+
+// AnyIndexed implements kinds.Indexed.
+func (c clusterView) AnyIndexed(group, plural, namespace, value string, match func(kinds.Object) bool) bool {
 	res := c.server.storedResource(group, plural)
 	if res == nil || res.Index == "" {
-		return nil
+		return false
 	}
 	s, err := c.server.cache.shelf(res)
 	if err != nil {
-		return nil
+		return false
 	}
 	c.server.cache.mu.RLock()
 	defer c.server.cache.mu.RUnlock()
 	l := s.lanes[laneKey{res.Index, value}]
 	if l == nil {
-		return nil
+		return false
 	}
-	objects, prefix := make([]kinds.Object, 0, len(l.items)), res.keysUnder(namespace)
+	prefix := res.keysUnder(namespace)
 	for key, i := range l.items {
-		if strings.HasPrefix(key, prefix) {
-			objects = append(objects, i.object)
+		if strings.HasPrefix(key, prefix) && match(i.object) {
+			return true
 		}
 	}
-	return objects
+	return false
 }

@@ -76,21 +76,27 @@ func authorizeUsed(cluster kinds.Cluster, node string, a apiserver.Attributes) (
 	default:
 		return false, "can only read resources of this type"
 	}
-	for _, object := range podsOf(cluster, node, a.Namespace) {
+	match := func(object kinds.Object) bool {
 		pod, ok := object.(*corev1.Pod)
-		if ok && pod.Spec.NodeName == node && uses(cluster, pod, a.Resource, a.Name) {
-			return true, ""
-		}
+		return ok && pod.Spec.NodeName == node && uses(cluster, pod, a.Resource, a.Name)
+	}
+	if anyPod(cluster, node, a.Namespace, a.Resource, match) {
+		return true, ""
 	}
 	return false, "no relationship found between node '" + node + "' and this object"
 }
 
-// podsOf returns the pods of a node, among others where they are not indexed.
-func podsOf(cluster kinds.Cluster, node, namespace string) []kinds.Object {
-	if indexed, ok := cluster.(kinds.Indexed); ok {
-		return indexed.ListIndexed("", "pods", namespace, node)
+// anyPod says whether any pod of a node matches. Whether it uses a secret or a volume is not in the pod alone, so those are
+// listed first.
+func anyPod(cluster kinds.Cluster, node, namespace, resource string, match func(kinds.Object) bool) bool {
+	indexed, ok := cluster.(kinds.Indexed)
+	switch {
+	case !ok:
+		return slices.ContainsFunc(cluster.List("", "pods", namespace), match)
+	case resource == "secrets" || resource == "persistentvolumes":
+		return slices.ContainsFunc(indexed.ListIndexed("", "pods", namespace, node), match)
 	}
-	return cluster.List("", "pods", namespace)
+	return indexed.AnyIndexed("", "pods", namespace, node, match)
 }
 
 // uses says whether a pod refers to an object.

@@ -154,6 +154,8 @@ type Cluster interface {
 type Indexed interface {
 	// ListIndexed returns the stored objects with a value, shared, in no order; namespace "" for all.
 	ListIndexed(group, plural, namespace, value string) []Object
+	// AnyIndexed says whether one of these objects matches, and asks no further then. match must not read the cluster.
+	AnyIndexed(group, plural, namespace, value string, match func(Object) bool) bool
 }
 
 // Allocator hands out values of a finite range, each to one owner.
