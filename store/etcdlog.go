@@ -132,7 +132,9 @@ func (e *Etcd) loadState(ctx context.Context, m *Memory) error {
 		}
 		for _, kv := range page.Kvs {
 			entry, _ := e.entry(kv)
-			m.keys.ReplaceOrInsert(&versions{key: entry.Key, entries: []*Entry{entry}})
+			history := &versions{key: entry.Key, entries: []*Entry{entry}}
+			m.keys.ReplaceOrInsert(history)
+			m.pack(history, 0)
 			from = string(kv.GetKey()) + "\x00"
 		}
 		if !page.More {

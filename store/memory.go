@@ -132,7 +132,7 @@ func (m *Memory) replace(history *versions, next *Entry) {
 	m.exchange(history, n-1, &old)
 }
 
-// settle makes an entry smaller that has not been replaced for a while, by what it has in common with its siblings.
+// settle makes an entry smaller that has not been replaced for a while.
 func (m *Memory) settle() {
 	if len(m.log) < unsettled {
 		return
@@ -141,6 +141,13 @@ func (m *Memory) settle() {
 	if entry.Deleted || entry.replaced || entry.base != nil {
 		return
 	}
+	history := m.history(entry.Key)
+	m.pack(history, history.upTo(entry.Revision)-1)
+}
+
+// pack makes an entry of a key, whose value is whole, a difference from what it has in common with its family.
+func (m *Memory) pack(history *versions, place int) {
+	entry := history.entries[place]
 	name := familyOf(entry.Key)
 	f := m.families[name]
 	if f == nil {
@@ -151,8 +158,7 @@ func (m *Memory) settle() {
 	if small.value, small.base = f.pack(entry.value); small.base == nil {
 		return
 	}
-	history := m.history(entry.Key)
-	m.exchange(history, history.upTo(entry.Revision)-1, &small)
+	m.exchange(history, place, &small)
 }
 
 // exchange puts an entry of a key in the place of another of the same revision. Readers may have that: it does not change.

@@ -157,6 +157,9 @@ func (b *Bolt) load() (leftover []int64, err error) {
 	m.keys.Ascend(func(history *versions) bool { all = append(all, history); return true })
 	for _, history := range all {
 		leftover = append(leftover, m.forget(history, m.compacted)...)
+		if n := len(history.entries); n > 0 && !history.entries[n-1].Deleted {
+			m.pack(history, n-1) // what was read is likely to stay
+		}
 	}
 	return leftover, nil
 }
