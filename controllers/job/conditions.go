@@ -77,7 +77,7 @@ func (r *run) conclude(ctx context.Context) error {
 // finish ends the Job when it is over, all pods have ended, and all are counted, and says whether that is so.
 func (r *run) finish() bool {
 	uncounted := r.uncounted()
-	if r.verdict == nil || len(r.active) > 0 || r.terminating > 0 || len(uncounted.Succeeded)+len(uncounted.Failed) > 0 {
+	if r.verdict == nil || r.unfinished || len(r.active) > 0 || r.terminating > 0 || len(uncounted.Succeeded)+len(uncounted.Failed) > 0 {
 		return false
 	}
 	kind := batchv1.JobFailed

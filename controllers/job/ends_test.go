@@ -25,7 +25,7 @@ func whilePaused(c *controllertest.Cluster, happen func()) {
 	gate.Pause()
 	happen()
 	gate.Resume()
-	c.Settle()
+	look(c)
 }
 
 func change(c *controllertest.Cluster, change func(*batchv1.JobSpec)) {
@@ -92,8 +92,8 @@ func TestASuccessOfTheSameSecondEndsTheDelay(t *testing.T) {
 		create(c, func(s *batchv1.JobSpec) { s.Completions, s.Parallelism = ptr.To(int32(3)), ptr.To(int32(2)) })
 		pods := active(c)
 		whilePaused(c, func() {
-			end(c, pods[0], 0)
-			end(c, pods[1], 1)
+			endNow(c, pods[0], 0)
+			endNow(c, pods[1], 1)
 		})
 		wantCounts(c, "active 2, succeeded 1, failed 1")
 	})
@@ -128,7 +128,7 @@ func TestAnIndexThatWaitsKeepsItsPlace(t *testing.T) {
 			return indexes
 		}
 		end(c, active(c)[0], 1)
-		c.Pass(9 * time.Second)
+		c.Pass(6 * time.Second) // and three have passed
 		if diff := cmp.Diff([]string{"1"}, running()); diff != "" {
 			t.Errorf("while it waits (-want +got):\n%s", diff)
 		}
@@ -145,7 +145,7 @@ func adoptee(c *controllertest.Cluster, name string) *corev1.Pod {
 	template.Spec.RestartPolicy = corev1.RestartPolicyNever
 	pod := controllertest.Create(c, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", Labels: get(c).Spec.Selector.MatchLabels}, Spec: template.Spec})
-	c.Settle()
+	look(c)
 	return pod
 }
 
@@ -282,7 +282,7 @@ func TestNamesOfIndexedPods(t *testing.T) {
 		j := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Spec: batchv1.JobSpec{Template: template}}
 		indexed(2, 2)(&j.Spec)
 		controllertest.Create(c, j)
-		c.Settle()
+		look(c)
 		for _, pod := range active(c) {
 			want := name[:55] + "-" + pod.Annotations[batchv1.JobCompletionIndexAnnotation] + "-"
 			if !strings.HasPrefix(pod.Name, want) || len(pod.Name) != len(want)+5 {

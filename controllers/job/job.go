@@ -86,6 +86,7 @@ type run struct {
 
 	done, broken indexes // of an indexed job
 	verdict      *verdict
+	unfinished   bool // more pods have ended than one step counts
 	again        time.Duration
 }
 

@@ -40,7 +40,14 @@ func create(c *controllertest.Cluster, change func(*batchv1.JobSpec)) {
 		change(&j.Spec)
 	}
 	controllertest.Create(c, j)
-	c.Settle()
+	look(c)
+}
+
+// look gives the controller the time that it collects news for, some times over: one step leads to the next.
+func look(c *controllertest.Cluster) {
+	for range 3 {
+		c.Pass(time.Second)
+	}
 }
 
 func get(c *controllertest.Cluster) *batchv1.Job {
@@ -55,8 +62,14 @@ func active(c *controllertest.Cluster) []*corev1.Pod {
 	return pods
 }
 
-// end lets a pod end with an exit code.
+// end lets a pod end with an exit code, and the controller see it.
 func end(c *controllertest.Cluster, pod *corev1.Pod, code int32) {
+	c.T.Helper()
+	endNow(c, pod, code)
+	look(c)
+}
+
+func endNow(c *controllertest.Cluster, pod *corev1.Pod, code int32) {
 	c.T.Helper()
 	if pod.Spec.NodeName == "" {
 		c.Bind(pod, "worker-1")
@@ -70,7 +83,6 @@ func end(c *controllertest.Cluster, pod *corev1.Pod, code int32) {
 			Terminated: &corev1.ContainerStateTerminated{ExitCode: code, FinishedAt: metav1.Now()},
 		}}}
 	})
-	c.Settle()
 }
 
 func conditions(j *batchv1.Job) []string {
@@ -134,7 +146,7 @@ func TestBackoff(t *testing.T) {
 		create(c, func(s *batchv1.JobSpec) { s.BackoffLimit = ptr.To(int32(2)) })
 		for _, wait := range []time.Duration{10 * time.Second, 20 * time.Second} {
 			end(c, active(c)[0], 1)
-			c.Pass(wait - time.Second)
+			c.Pass(wait - 4*time.Second) // and three have passed
 			if n := len(active(c)); n != 0 {
 				t.Errorf("%d pods before %s were over", n, wait)
 			}
@@ -158,7 +170,7 @@ func TestDeadlineAndWaitingForTheLastPods(t *testing.T) {
 		c := start(t)
 		create(c, func(s *batchv1.JobSpec) { s.ActiveDeadlineSeconds = ptr.To(int64(30)) })
 		c.Bind(active(c)[0], "worker-1")
-		c.Pass(29 * time.Second)
+		c.Pass(26 * time.Second) // and three have passed
 		wantConditions(c)
 		c.Pass(2 * time.Second)
 		wantConditions(c, "FailureTarget DeadlineExceeded")
@@ -307,7 +319,7 @@ func TestSuspendAndResume(t *testing.T) {
 			t.Errorf("%d pods of a suspended job", n)
 		}
 		controllertest.Change(c, "default", "sum", func(j *batchv1.Job) { j.Spec.Suspend = ptr.To(false) })
-		c.Settle()
+		look(c)
 		wantConditions(c)
 		end(c, active(c)[0], 0)
 		wantConditions(c, "SuccessCriteriaMet CompletionsReached", "Complete CompletionsReached")
@@ -362,11 +374,58 @@ func TestTTL(t *testing.T) {
 		c := start(t)
 		create(c, func(s *batchv1.JobSpec) { s.TTLSecondsAfterFinished = ptr.To(int32(60)) })
 		end(c, active(c)[0], 0)
-		c.Pass(59 * time.Second)
+		c.Pass(57 * time.Second) // and two have passed since it was complete
 		get(c)
 		c.Pass(2 * time.Second)
 		if _, err := client.Of[*batchv1.Job](c.Client).Get(context.Background(), "default", "sum"); !apierrors.IsNotFound(err) {
 			t.Errorf("the job is still there: %v", err)
 		}
+	})
+}
+
+// News of pods are collected for a second, what a user changes is acted on at once.
+func TestNewsOfPodsAreCollected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		create(c, func(s *batchv1.JobSpec) { s.Completions, s.Parallelism = ptr.To(int32(4)), ptr.To(int32(2)) })
+		first := active(c)
+		endNow(c, first[0], 0)
+		c.Pass(600 * time.Millisecond)
+		endNow(c, first[1], 0)
+		c.Pass(300 * time.Millisecond)
+		wantCounts(c, "active 2, succeeded 0, failed 0")
+		c.Pass(200 * time.Millisecond)
+		wantCounts(c, "active 2, succeeded 2, failed 0")
+		if pods := active(c); len(pods) != 2 || slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.Name == first[0].Name }) {
+			t.Errorf("%d pods run", len(pods))
+		}
+		controllertest.Change(c, "default", "sum", func(j *batchv1.Job) { j.Spec.Parallelism = ptr.To(int32(0)) })
+		synctest.Wait()
+		if pods := active(c); len(pods) != 0 {
+			t.Errorf("%d pods run after nobody wants them", len(pods))
+		}
+	})
+}
+
+// No more than 500 pods are counted in one step, and the Job ends when all are.
+func TestManyPodsAreCountedInSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		create(c, func(s *batchv1.JobSpec) { s.Completions, s.Parallelism = ptr.To(int32(620)), ptr.To(int32(620)) })
+		look(c) // no more than 500 are made at once either
+		pods := active(c)
+		if len(pods) != 620 {
+			t.Fatalf("%d pods run", len(pods))
+		}
+		for _, pod := range pods {
+			endNow(c, pod, 0)
+		}
+		c.Pass(1100 * time.Millisecond)
+		if j := get(c); j.Status.Succeeded != 500 || len(conditions(j)) > 1 {
+			t.Errorf("after a step: %s, %v", counts(j), conditions(j))
+		}
+		look(c)
+		wantCounts(c, "active 0, succeeded 620, failed 0")
+		wantConditions(c, "SuccessCriteriaMet CompletionsReached", "Complete CompletionsReached")
 	})
 }

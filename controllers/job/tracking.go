@@ -52,6 +52,10 @@ func (r *run) uncounted() *batchv1.UncountedTerminatedPods {
 	return r.job.Status.UncountedTerminatedPods
 }
 
+// countedAtOnce bounds how many pods are counted in one step, so that their names fit into the status, and a Job with many
+// does not hold up the others. It is Kubernetes' MaxUncountedPods.
+const countedAtOnce = 500
+
 // track counts the pods that have ended, in the three writes that the package's comment tells of, and then ends the Job if
 // it is over. Each write is one status update; without news there is none.
 func (r *run) track(ctx context.Context) error {
@@ -60,6 +64,10 @@ func (r *run) track(ctx context.Context) error {
 	var release []*corev1.Pod
 	uncounted := r.uncounted()
 	for _, pod := range r.pods {
+		if len(release) == countedAtOnce {
+			r.unfinished = true // the write that comes now leads to the next step
+			break
+		}
 		if !r.tracked(pod) || r.held(pod) {
 			continue
 		}

@@ -1,6 +1,8 @@
 package job
 
 import (
+	"time"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,9 +21,16 @@ func (c *Controller) watch() {
 			if old.ResourceVersion == job.ResourceVersion {
 				return
 			}
-			c.ask(job, controllers.Cause("jobs", job, "changed"))
-			if finished(&job.Status) && !finished(&old.Status) {
-				c.releaseAll(job, "finished")
+			cause := controllers.Cause("jobs", job, "changed")
+			switch {
+			case finished(&job.Status):
+				if !finished(&old.Status) {
+					c.releaseAll(job, "finished")
+				}
+			case job.Generation == old.Generation:
+				c.askSoon(job, cause) // its status, which pods' changes lead to
+			default:
+				c.ask(job, cause)
 			}
 		},
 		Delete: func(job *batchv1.Job) {
@@ -52,6 +61,14 @@ func (c *Controller) ask(job *batchv1.Job, cause string) {
 	c.loop.Add(task{namespace: job.Namespace, name: job.Name}, cause)
 }
 
+// batchPeriod is how long news of pods are collected before their Job is looked at, as in Kubernetes: many of its pods change
+// at once.
+const batchPeriod = time.Second
+
+func (c *Controller) askSoon(job *batchv1.Job, cause string) {
+	c.loop.AddAfter(task{namespace: job.Namespace, name: job.Name}, batchPeriod, cause)
+}
+
 // releaseAll looks at the pods of a Job that will not be reconciled any more.
 func (c *Controller) releaseAll(job *batchv1.Job, what string) {
 	for _, pod := range controllers.Owned(c.pods, job.UID) {
@@ -77,27 +94,20 @@ func (c *Controller) podChanged(pod *corev1.Pod, what string, created bool) {
 		}
 		return
 	}
-	key := task{namespace: job.Namespace, name: job.Name}
-	now := false
 	switch {
 	case pod.DeletionTimestamp != nil:
-		now = c.expected.Deleted(key.String(), pod.UID)
+		c.expected.Deleted(controllers.Key(job), pod.UID)
 	case created:
-		now = c.expected.Created(key.String(), 1)
+		c.expected.Created(controllers.Key(job), 1)
 	}
-	if delay := controllers.BatchDelay(int(job.Status.Active)); delay > 0 && !now {
-		c.loop.AddAfter(key, delay, cause)
-		return
-	}
-	c.loop.Add(key, cause)
+	c.askSoon(job, cause)
 }
 
 func (c *Controller) podDeleted(pod *corev1.Pod) {
 	c.setCounted(pod.UID, false)
 	if job, ok := controllers.ControllerOf(c.jobs, "Job", pod); ok {
-		key := task{namespace: job.Namespace, name: job.Name}
-		c.expected.Deleted(key.String(), pod.UID)
-		c.loop.Add(key, controllers.Cause("pods", pod, "deleted"))
+		c.expected.Deleted(controllers.Key(job), pod.UID)
+		c.askSoon(job, controllers.Cause("pods", pod, "deleted"))
 	}
 }
 
@@ -108,7 +118,7 @@ func (c *Controller) tellAdopters(pod *corev1.Pod, cause string) {
 	for _, job := range c.jobs.List(pod.Namespace, nil) {
 		selector, err := metav1.LabelSelectorAsSelector(job.Spec.Selector)
 		if err == nil && !selector.Empty() && selector.Matches(labels.Set(pod.Labels)) {
-			c.ask(job, cause)
+			c.askSoon(job, cause)
 		}
 	}
 }
