@@ -44,13 +44,21 @@ func (s *session) admit(w *worker, pod *corev1.Pod) *refusal {
 	return nil
 }
 
-// reject marks a pod as failed, as the kubelet does with one that its node does not admit.
+// reject marks a pod as failed, as the kubelet does with one that its node does not admit. Nothing is said of its
+// containers, so that the reason is what `kubectl get pods` shows.
 func (s *session) reject(ctx context.Context, w *worker, pod *corev1.Pod, why *refusal) error {
 	s.event(pod, "", corev1.EventTypeWarning, why.reason, "%s", why.message)
-	status := s.status(w, pod, &observation{})
-	status.Phase, status.Reason = corev1.PodFailed, why.reason
-	status.Message = "Pod was rejected: " + why.message
-	setConditions(pod, status, &observation{}, time.Now())
+	old := &pod.Status
+	status := &corev1.PodStatus{
+		ObservedGeneration: pod.Generation, QOSClass: old.QOSClass, StartTime: old.StartTime,
+		NominatedNodeName: old.NominatedNodeName, ResourceClaimStatuses: old.ResourceClaimStatuses,
+		Phase: corev1.PodFailed, Reason: why.reason, Message: "Pod was rejected: " + why.message,
+		Conditions: keepForeign(old.Conditions, scheduled(old.Conditions)),
+	}
+	if status.StartTime == nil {
+		now := stamp(time.Now())
+		status.StartTime = &now
+	}
 	loop.Say(ctx, "Reject", "reason", why.reason)
 	_, err := s.report(ctx, w, pod, status)
 	return err
@@ -58,23 +66,24 @@ func (s *session) reject(ctx context.Context, w *worker, pod *corev1.Pod, why *r
 
 // allowed refuses what reaches for the machine itself, unless the cluster was started with leave to.
 func (s *session) allowed(pod *corev1.Pod) *refusal {
-	refuse := func(format string, args ...any) *refusal {
-		return &refusal{"Forbidden", fmt.Sprintf(format, args...) + "; this cluster does not allow it, because its containers run on your own machine"}
+	refuse := func(flag, format string, args ...any) *refusal {
+		return &refusal{"Forbidden", fmt.Sprintf(format, args...) +
+			"; this cluster does not allow it, because its containers run on your own machine (`kubette up " + flag + "` does)"}
 	}
 	spec := &pod.Spec
 	switch {
 	case s.config.AllowHostNetwork:
 	case spec.HostNetwork:
-		return refuse("the pod asks for the host's network (hostNetwork)")
+		return refuse("--allow-host-network", "the pod asks for the host's network (hostNetwork)")
 	case spec.HostPID:
-		return refuse("the pod asks for the host's processes (hostPID)")
+		return refuse("--allow-host-network", "the pod asks for the host's processes (hostPID)")
 	case spec.HostIPC:
-		return refuse("the pod asks for the host's inter-process communication (hostIPC)")
+		return refuse("--allow-host-network", "the pod asks for the host's inter-process communication (hostIPC)")
 	}
 	if !s.config.AllowHostPath {
 		for i := range spec.Volumes {
 			if spec.Volumes[i].HostPath != nil {
-				return refuse("volume %q asks for a directory of the host (hostPath %s)", spec.Volumes[i].Name, spec.Volumes[i].HostPath.Path)
+				return refuse("--allow-host-path", "volume %q asks for a directory of the host (hostPath %s)", spec.Volumes[i].Name, spec.Volumes[i].HostPath.Path)
 			}
 		}
 	}
@@ -82,7 +91,7 @@ func (s *session) allowed(pod *corev1.Pod) *refusal {
 		for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 			for i := range list {
 				if security := list[i].SecurityContext; security != nil && security.Privileged != nil && *security.Privileged {
-					return refuse("container %q asks to be privileged", list[i].Name)
+					return refuse("--allow-privileged", "container %q asks to be privileged", list[i].Name)
 				}
 			}
 		}

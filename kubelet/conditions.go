@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,11 @@ func setConditions(pod *corev1.Pod, status *corev1.PodStatus, seen *observation,
 		}
 	}
 	status.Conditions = keepForeign(pod.Status.Conditions, conditions)
+}
+
+// scheduled is the scheduler's word alone, of a pod of which the kubelet has nothing to say.
+func scheduled(conditions []corev1.PodCondition) []corev1.PodCondition {
+	return slices.DeleteFunc(slices.Clone(conditions), func(c corev1.PodCondition) bool { return c.Type != corev1.PodScheduled })
 }
 
 // keepForeign adds the conditions of others that were there before.

@@ -91,7 +91,7 @@ func TestANodeShortOfMemoryEvicts(t *testing.T) {
 		}
 		b.using("refused", "1Mi", `{containers: [{name: app, image: busybox, command: [wait]}]}`)
 		b.using("taken", "1Mi", requesting("1Mi"))
-		b.want("refused", "Failed | Evicted | app:ContainerCreating")
+		b.want("refused", "Failed | Evicted")
 		if message := b.get("refused").Status.Message; message != "Pod was rejected: The node had condition: [MemoryPressure]. " {
 			t.Errorf("a pod without requests is refused with %q", message)
 		}

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	corev1 "k8s.io/api/core/v1"
 
 	"kubette/kubelet/runtime"
@@ -30,42 +32,68 @@ func (s *session) probeGRPC(ctx context.Context, sandbox *runtime.Sandbox, actio
 		},
 	}
 	defer transport.CloseIdleConnections()
-	target := "http://" + net.JoinHostPort(sandbox.Address.String(), strconv.Itoa(int(action.Port))) + "/grpc.health.v1.Health/Check"
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(grpcFrame(healthRequest(service))))
+	address := net.JoinHostPort(sandbox.Address.String(), strconv.Itoa(int(action.Port)))
+	answer, err := askHealth(ctx, &http.Client{Transport: transport}, address, service)
 	if err != nil {
-		return false, err.Error()
-	}
-	request.Header.Set("Content-Type", "application/grpc")
-	request.Header.Set("TE", "trailers")
-	request.Header.Set("User-Agent", "kube-probe/"+userAgentVersion)
-	answer, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		if ctx.Err() != nil {
-			return false, fmt.Sprintf("timeout: failed to connect service %q within %v: context deadline exceeded", target, timeout)
-		}
-		return false, "error: " + err.Error()
+		return false, fmt.Sprintf("timeout: failed to connect service %q within %v: %v", address, timeout, context.DeadlineExceeded)
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, probeBodyLimit))
 	if err != nil {
-		return false, "error: " + err.Error()
+		return false, fmt.Sprintf("timeout: health rpc did not complete within %v", timeout)
 	}
-	code := answer.Trailer.Get("grpc-status")
-	if code == "" {
-		code = answer.Header.Get("grpc-status")
-	}
-	switch {
-	case answer.StatusCode != http.StatusOK:
+	if answer.StatusCode != http.StatusOK {
 		return false, fmt.Sprintf("error: health rpc failed with HTTP status %d", answer.StatusCode)
-	case code == "12":
-		return false, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
-	case code != "" && code != "0":
-		return false, fmt.Sprintf("error: health rpc probe failed with gRPC status %s: %s", code, answer.Trailer.Get("grpc-message"))
+	}
+	switch code, message := grpcStatus(answer); code {
+	case codes.OK:
+	case codes.Unimplemented:
+		return false, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): " + message
+	default:
+		return false, fmt.Sprintf("error: health rpc probe failed: rpc error: code = %s desc = %s", code, message)
 	}
 	if status := healthStatus(body); status != servingStatus {
 		return false, fmt.Sprintf("service unhealthy (responded with %q)", healthName(status))
 	}
 	return true, ""
+}
+
+// askHealth asks until it is answered or the time is up, once a second: Kubernetes' probe waits for a connection, too, so
+// that a port where nobody listens, or somebody who does not speak HTTP/2, is one that was not connected to in time.
+func askHealth(ctx context.Context, c *http.Client, address, service string) (*http.Response, error) {
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/grpc.health.v1.Health/Check",
+			bytes.NewReader(grpcFrame(healthRequest(service))))
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Content-Type", "application/grpc")
+		request.Header.Set("TE", "trailers")
+		request.Header.Set("User-Agent", "kube-probe/"+userAgentVersion)
+		answer, err := c.Do(request)
+		if err == nil {
+			return answer, nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// grpcStatus is what a server thinks of a call; without a body it says so in the header.
+func grpcStatus(answer *http.Response) (codes.Code, string) {
+	from := answer.Trailer
+	if from.Get("grpc-status") == "" {
+		from = answer.Header
+	}
+	code, _ := strconv.ParseUint(from.Get("grpc-status"), 10, 32)
+	message, err := url.PathUnescape(from.Get("grpc-message"))
+	if err != nil {
+		message = from.Get("grpc-message")
+	}
+	return codes.Code(code), message
 }
 
 // grpcFrame is a message with its length before it, not compressed.

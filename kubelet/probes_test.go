@@ -3,6 +3,7 @@ package kubelet_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -40,6 +41,11 @@ func (s *server) program(ctx context.Context, p *toolbox.Process) int {
 			status := byte(2)
 			if ok {
 				status = 1
+			}
+			if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), "pay") {
+				w.Header().Set("grpc-status", "5")
+				w.Header().Set("grpc-message", "unknown%20service")
+				return
 			}
 			w.Header().Set("Trailer", "grpc-status")
 			w.Header().Set("Content-Type", "application/grpc")
@@ -80,6 +86,17 @@ func TestReadinessFollowsTheProbe(t *testing.T) {
 			b.wantEvent("it", "Unhealthy: Readiness probe failed: ")
 		})
 	}
+}
+
+func TestFailedGRPCProbeInKubernetesWords(t *testing.T) {
+	s := &server{}
+	inBubble(t, withServer(s), func(b *bubble) {
+		b.pod("nobody", `{containers: [{name: app, image: busybox, readinessProbe: {grpc: {port: 9}, timeoutSeconds: 2}}]}`)
+		b.pod("other", `{containers: [{name: app, image: busybox, command: [serve], readinessProbe: {grpc: {port: 8080, service: pay}}}]}`)
+		b.pass(3 * time.Second)
+		b.wantEvent("nobody", `Readiness probe failed: timeout: failed to connect service "`+b.get("nobody").Status.PodIP+`:9" within 2s: context deadline exceeded`)
+		b.wantEvent("other", `Readiness probe failed: error: health rpc probe failed: rpc error: code = NotFound desc = unknown service`)
+	})
 }
 
 func TestLivenessKillsAndRestarts(t *testing.T) {
