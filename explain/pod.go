@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -61,7 +62,7 @@ func (d *diagnosis) podFailed(p *corev1.Pod) {
 	case "DeadlineExceeded":
 		d.add(Problem, "PodDeadline", p, "seconds", deref(p.Spec.ActiveDeadlineSeconds))
 	default:
-		d.add(Problem, "PodRefused", p, "node", p.Spec.NodeName, "reason", p.Status.Reason, "message", p.Status.Message)
+		d.add(Problem, "PodRefused", p, "node", p.Spec.NodeName, "reason", p.Status.Reason, "message", strings.TrimPrefix(p.Status.Message, "Pod was rejected: "))
 	}
 }
 
@@ -144,12 +145,29 @@ func (d *diagnosis) notReady(p *corev1.Pod) {
 	d.add(Waiting, "PodStarting", p, "node", p.Spec.NodeName)
 }
 
-// standIns notes the images in whose place kubette's own run.
+// standIns notes the images in whose place kubette's own run. The kubelet says so in an event, in English as all events.
 func (d *diagnosis) standIns(p *corev1.Pod) {
-	if e := d.lastEvent(refOf(p), nil, "StandInImage"); e != nil {
+	e := d.lastEvent(refOf(p), nil, "StandInImage")
+	if e == nil {
+		return
+	}
+	if m := standInUnreachable.FindStringSubmatch(e.Message); m != nil {
+		d.add(Notice, "StandInUnreachable", p, "image", m[1], "registry", m[2], "own", m[3])
+	} else if m := standInReplaced.FindStringSubmatch(e.Message); m != nil {
+		d.add(Notice, "StandInReplaced", p, "image", m[1], "own", m[2])
+	} else if m := standInSimulated.FindStringSubmatch(e.Message); m != nil {
+		d.add(Notice, "StandInSimulated", p, "image", m[1])
+	} else {
 		d.add(Notice, "StandInImage", p, "message", e.Message)
 	}
 }
+
+// What the runtimes say of an image that is one of kubette's own: runtime.ImageStatus.StandIn.
+var (
+	standInUnreachable = regexp.MustCompile(`^(\S+) cannot be pulled because the registry (\S+) cannot be reached, so kubette's own (\S+) runs in its place`)
+	standInReplaced    = regexp.MustCompile(`^Image "(.+)" is replaced by kubette's own ([^ ,]+),`)
+	standInSimulated   = regexp.MustCompile(`^Image "(.+)" is simulated:`)
+)
 
 // changedSince notes configuration that changed after a container took it: its environment is read once, at the start.
 func (d *diagnosis) changedSince(p *corev1.Pod) {
