@@ -6,10 +6,8 @@ import (
 	"reflect"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubette/apiserver/kinds"
@@ -70,30 +68,6 @@ func shareParts(value, other reflect.Value) {
 	}
 }
 
-// incomingUpdate is incoming for an update. Of a pod whose status is written, which is what is written most, the spec need
-// neither be copied nor filled in when its writer is in this process and has left the containers as it got them from here.
-func (s *Server) incomingUpdate(op *operation, object runtime.Object) (kinds.Object, error) {
-	pod, ok := object.(*corev1.Pod)
-	if !ok || op.Subresource != "status" || op.Owned || len(pod.Spec.Containers) == 0 {
-		return op.incoming(object)
-	}
-	current, err := s.cache.get(op.resource, op.key(op.Namespace, op.Name))
-	if err != nil || current == nil {
-		return op.incoming(object)
-	}
-	stored, ok := current.object.(*corev1.Pod)
-	if !ok || len(stored.Spec.Containers) == 0 || &stored.Spec.Containers[0] != &pod.Spec.Containers[0] {
-		return op.incoming(object)
-	}
-	own := &corev1.Pod{Spec: stored.Spec}
-	pod.ObjectMeta.DeepCopyInto(&own.ObjectMeta)
-	pod.Status.DeepCopyInto(&own.Status)
-	if own.Status.Phase == "" {
-		own.Status.Phase = corev1.PodPending
-	}
-	return own, nil
-}
-
 // shareMetadata lets a new version of an object share with the old one what a writer seldom changes, so that what siblings
 // share stays shared.
 func shareMetadata(object, old kinds.Object) {
@@ -107,6 +81,9 @@ func shareMetadata(object, old kinds.Object) {
 		object.SetOwnerReferences(owners)
 	}
 	before, now := old.GetManagedFields(), object.GetManagedFields()
+	if len(before) == 0 || len(now) == 0 || &before[0] == &now[0] {
+		return // nothing was changed, and the list is the old object's, which others read
+	}
 	for i := range now {
 		for j := range before {
 			if fields := before[j].FieldsV1; fields != nil && now[i].FieldsV1 != nil && bytes.Equal(rawFields(fields), rawFields(now[i].FieldsV1)) {

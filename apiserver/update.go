@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -62,6 +63,30 @@ func (s *Server) Update(ctx context.Context, r Request, object runtime.Object, o
 			return op.managers.updated(op, old, object), nil
 		},
 	})
+}
+
+// incomingUpdate is incoming for an update. Of a pod whose status is written, which is what is written most, the spec need
+// neither be copied nor filled in when its writer is in this process and has left the containers as it got them from here.
+func (s *Server) incomingUpdate(op *operation, object runtime.Object) (kinds.Object, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok || op.Subresource != "status" || op.Owned || len(pod.Spec.Containers) == 0 {
+		return op.incoming(object)
+	}
+	current, err := s.cache.get(op.resource, op.key(op.Namespace, op.Name))
+	if err != nil || current == nil {
+		return op.incoming(object)
+	}
+	stored, ok := current.object.(*corev1.Pod)
+	if !ok || len(stored.Spec.Containers) == 0 || &stored.Spec.Containers[0] != &pod.Spec.Containers[0] {
+		return op.incoming(object)
+	}
+	own := &corev1.Pod{Spec: stored.Spec}
+	pod.ObjectMeta.DeepCopyInto(&own.ObjectMeta)
+	pod.Status.DeepCopyInto(&own.Status)
+	if own.Status.Phase == "" {
+		own.Status.Phase = corev1.PodPending
+	}
+	return own, nil
 }
 
 // modification is a change of one object that may have to be worked out again, when somebody else was faster.
