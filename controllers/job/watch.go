@@ -25,6 +25,7 @@ func (c *Controller) watch() {
 			switch {
 			case finished(&job.Status):
 				if !finished(&old.Status) {
+					c.backoff.forget(controllers.Key(job))
 					c.releaseAll(job, "finished")
 				}
 			case job.Generation == old.Generation:
