@@ -122,7 +122,8 @@ func (t *tree) mkdirs(name string, mode fs.FileMode) (*node, error) {
 	return at, nil
 }
 
-// put writes a whole file and makes its directories, and returns the file, or nil when one of them is a file; the lock is held or the tree not yet shared.
+// put writes a whole file and makes its directories, and returns the file, or nil when one of them is a file; the lock is
+// held or the tree not yet shared.
 func (t *tree) put(name, data string, mode fs.FileMode) *node {
 	dir, err := t.mkdirs(path.Dir(name), 0o755)
 	if err != nil {
