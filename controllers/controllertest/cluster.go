@@ -36,7 +36,7 @@ type Cluster struct {
 	Client  client.Interface // the user's
 	Server  *apiserver.Server
 	Machine *loop.Machine
-	Faults  *Faults // of the controllers' writes
+	Faults  *Faults // of the controllers' client
 }
 
 // Start makes a cluster with the namespaces default and kube-system, and runs the controllers until the test ends.
@@ -54,7 +54,7 @@ func Start(t *testing.T, make func(base controllers.Base) []controllers.Controll
 	}
 	manager := client.InProcess(server, &user.DefaultInfo{Name: "system:kube-controller-manager", Groups: []string{"system:masters", "system:authenticated"}})
 	c.Faults = &Faults{Interface: manager}
-	base := controllers.Base{Client: c.Faults, Informers: client.NewInformers(manager, nil), Events: client.NewRecorder(manager, "test", ""), Machine: c.Machine}
+	base := controllers.Base{Client: c.Faults, Informers: client.NewInformers(c.Faults, nil), Events: client.NewRecorder(manager, "test", ""), Machine: c.Machine}
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	running := make(base)

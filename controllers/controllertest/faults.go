@@ -3,20 +3,77 @@ package controllertest
 import (
 	"context"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"kubette/client"
 )
 
-// Faults is a client whose writes fail when a test wants.
+// Faults is a client whose writes fail, and whose news come late, when a test wants.
 type Faults struct {
 	client.Interface
 	mu   sync.Mutex
 	fail func(verb, resource, name string) error
+	lags map[string]time.Duration // by resource
+}
+
+// Lag makes news of a resource come late: the controllers' copies of it are so old.
+func (f *Faults) Lag(resource string, by time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lags == nil {
+		f.lags = map[string]time.Duration{}
+	}
+	f.lags[resource] = by
+}
+
+// Watch implements client.Interface.
+func (f *Faults) Watch(ctx context.Context, resource schema.GroupVersionResource, namespace string, options metav1.ListOptions) (watch.Interface, error) {
+	prompt, err := f.Interface.Watch(ctx, resource, namespace, options)
+	if err != nil {
+		return nil, err
+	}
+	late := &lateWatch{Interface: prompt, events: make(chan watch.Event), stopped: make(chan struct{})}
+	go late.run(func() time.Duration {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.lags[resource.Resource]
+	})
+	return late, nil
+}
+
+// lateWatch is a watch that holds each event back for a while.
+type lateWatch struct {
+	watch.Interface
+	events  chan watch.Event
+	stop    sync.Once
+	stopped chan struct{}
+}
+
+func (w *lateWatch) run(lag func() time.Duration) {
+	defer close(w.events)
+	for event := range w.Interface.ResultChan() {
+		time.Sleep(lag()) // virtual time
+		select {
+		case w.events <- event:
+		case <-w.stopped:
+			return
+		}
+	}
+}
+
+// ResultChan implements watch.Interface.
+func (w *lateWatch) ResultChan() <-chan watch.Event { return w.events }
+
+// Stop implements watch.Interface.
+func (w *lateWatch) Stop() {
+	w.stop.Do(func() { close(w.stopped) })
+	w.Interface.Stop()
 }
 
 // Set makes writes fail with what a function returns, if that is not nil. The verb is create, update, patch, delete or

@@ -26,6 +26,7 @@ type Controller struct {
 	deployments client.Informer[*appsv1.Deployment]
 	sets        client.Informer[*appsv1.ReplicaSet]
 	pods        client.Informer[*corev1.Pod]
+	wrote       controllers.Writes // by the Deployment's UID: statuses that the cache may not show yet
 	loop        *loop.Loop[string]
 }
 
@@ -63,6 +64,12 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 	shared, ok := c.deployments.Get(namespace, name)
 	if !ok {
 		loop.Say(ctx, "Gone")
+		return 0, nil
+	}
+	if controllers.Missing(&c.wrote, string(shared.UID), []*appsv1.Deployment{shared}) {
+		// From an older copy no status could be written. That a ReplicaSet was made is told in that write alone: were it refused,
+		// a Recreate that never gets ready would look complete for ever, as it can in Kubernetes.
+		loop.Say(ctx, "WaitForCache")
 		return 0, nil
 	}
 	r := &rollout{Controller: c, Deployment: shared.DeepCopy()}
@@ -132,6 +139,7 @@ func (r *rollout) writeStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.wrote.Wrote(string(written.UID), written)
 	r.Deployment = written.DeepCopy()
 	return nil
 }

@@ -201,6 +201,30 @@ func TestRecreate(t *testing.T) {
 	})
 }
 
+// The last old pod goes right after the controller has written how many are left, while its copy of the Deployment does not
+// show that yet. All the same it is told that the new ReplicaSet was made: if that does not get ready, the Deployment says so.
+func TestRecreateThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		controllertest.Create(c, web(3, func(d *appsv1.Deployment) {
+			d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType
+			d.Spec.ProgressDeadlineSeconds = new(int32(20))
+		}))
+		c.ReadyAll("default")
+		change(c, image("nginx:2"))
+		c.Faults.Lag("deployments", time.Second)
+		for _, pod := range controllertest.List[*corev1.Pod](c, "default") {
+			controllertest.Delete[*corev1.Pod](c, "default", pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+			c.Settle()
+		}
+		c.Pass(30 * time.Second)
+		d := get(c)
+		if got := condition(d, appsv1.DeploymentProgressing); d.Status.UpdatedReplicas != 3 || got != "False ProgressDeadlineExceeded" {
+			t.Errorf("%d updated, progressing is %s", d.Status.UpdatedReplicas, got)
+		}
+	})
+}
+
 func TestPauseAndResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t)

@@ -24,6 +24,7 @@ func (c *Controller) watch() {
 			}
 		},
 		Delete: func(d *appsv1.Deployment) {
+			c.wrote.Forget(string(d.UID))
 			c.loop.Add(controllers.Key(d), controllers.Cause("deployments", d, "deleted"))
 		},
 	})
