@@ -2,6 +2,7 @@ package replicationcontroller_test
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,9 +85,9 @@ func TestAPodThatFailsOrGoesIsReplaced(t *testing.T) {
 func TestConflictsAndRefusedWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, 2)
-		count := 0
+		var count atomic.Int32 // pods are made at once
 		c.Faults.Set(func(verb, resource, name string) error {
-			if count++; count%3 == 0 {
+			if count.Add(1)%3 == 0 {
 				return nil
 			}
 			if verb == "update/status" {
