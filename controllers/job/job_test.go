@@ -178,7 +178,11 @@ func TestDeadlineAndWaitingForTheLastPods(t *testing.T) {
 		if pod.DeletionTimestamp == nil {
 			t.Fatal("the pod runs on")
 		}
-		end(c, pod, 1)
+		wantCounts(c, "active 0, succeeded 0, failed 1")
+		if len(pod.Finalizers) > 0 {
+			t.Errorf("%s keeps the finalizers %v", pod.Name, pod.Finalizers)
+		}
+		end(c, pod, 0) // the Job has failed: it comes too late to count as a success
 		controllertest.Delete[*corev1.Pod](c, "default", pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
 		c.Pass(time.Second)
 		wantConditions(c, "FailureTarget DeadlineExceeded", "Failed DeadlineExceeded")

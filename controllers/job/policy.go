@@ -24,10 +24,10 @@ func (r *run) countedFailures() (count int, failJob string) {
 	return count, failJob
 }
 
-// policyOf finds the first rule of the podFailurePolicy that a failed pod matches; without any it counts.
+// policyOf finds the first rule of the podFailurePolicy that a pod matches; without any it counts.
 func (r *run) policyOf(pod *corev1.Pod) (batchv1.PodFailurePolicyAction, string) {
 	policy := r.job.Spec.PodFailurePolicy
-	if policy == nil || pod.Status.Phase != corev1.PodFailed {
+	if policy == nil {
 		return batchv1.PodFailurePolicyActionCount, ""
 	}
 	for i := range policy.Rules {

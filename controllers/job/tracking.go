@@ -60,7 +60,6 @@ const countedAtOnce = 500
 // it is over. Each write is one status update; without news there is none.
 func (r *run) track(ctx context.Context) error {
 	r.settle() // what an earlier step left
-	finish := r.verdict != nil || r.job.DeletionTimestamp != nil
 	var release []*corev1.Pod
 	uncounted := r.uncounted()
 	for _, pod := range r.pods {
@@ -78,16 +77,14 @@ func (r *run) track(ctx context.Context) error {
 			if !r.indexed() {
 				uncounted.Succeeded = append(uncounted.Succeeded, pod.UID)
 			}
-		case r.verdict != nil && r.verdict.success && controllers.IsActive(pod):
-			// What is cut short by success has not failed.
-		case r.isFailed(pod), finish && !controllers.IsActive(pod):
+		case r.isFailed(pod), r.verdict != nil && !r.verdict.success: // what a failed Job cuts short has failed, however it ends
 			if !r.inRange(pod) {
 				break // of an index that is not wanted any more
 			}
 			if action, _ := r.policyOf(pod); action != batchv1.PodFailurePolicyActionIgnore {
 				uncounted.Failed = append(uncounted.Failed, pod.UID)
 			}
-		case r.job.DeletionTimestamp == nil:
+		case r.verdict == nil && r.job.DeletionTimestamp == nil:
 			continue // it runs
 		}
 		release = append(release, pod)
