@@ -1,8 +1,11 @@
 package endpointslice
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	utilnet "k8s.io/utils/net"
 	"k8s.io/utils/ptr"
 
@@ -18,8 +21,11 @@ type Group struct {
 
 // endpoints are what a service's slices should say: for each address family, pods grouped by their ports. Pods differ in
 // ports when the service names its target port and their containers give that name to different numbers. Each family has
-// a group, at least an empty one.
-func (c *Controller) endpoints(service *corev1.Service, pods []*corev1.Pod) (groups []Group, ready int) {
+// a group, at least an empty one. A pod whose node is gone is left out, with an error so that it is looked at again:
+// nobody says any more whether it serves, and the pod itself goes in a while. Services that publish whatever they
+// select keep it.
+func (c *Controller) endpoints(service *corev1.Service, pods []*corev1.Pod) (groups []Group, ready int, err error) {
+	var errs []error
 	for _, family := range families(service) {
 		byPorts := map[string]*Group{}
 		var order []string
@@ -28,6 +34,11 @@ func (c *Controller) endpoints(service *corev1.Service, pods []*corev1.Pod) (gro
 		for _, pod := range pods {
 			addresses := addressesOf(pod, family)
 			if !controllers.IsEndpoint(pod, true) || len(addresses) == 0 {
+				continue
+			}
+			if _, ok := c.nodes.Get("", pod.Spec.NodeName); !ok && !service.Spec.PublishNotReadyAddresses {
+				errs = append(errs, fmt.Errorf("skipping Pod %s for Service %s/%s: Node %s Not Found",
+					pod.Name, service.Namespace, service.Name, pod.Spec.NodeName))
 				continue
 			}
 			if named || !known {
@@ -53,7 +64,7 @@ func (c *Controller) endpoints(service *corev1.Service, pods []*corev1.Pod) (gro
 			groups = append(groups, *byPorts[key])
 		}
 	}
-	return groups, ready
+	return groups, ready, utilerrors.NewAggregate(errs)
 }
 
 // endpoint describes a pod to those who send it traffic. A terminating pod is never ready, but it may still serve: that

@@ -93,12 +93,15 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 		return 0, nil
 	}
 	pods := c.pods.List(namespace, labels.SelectorFromSet(service.Spec.Selector))
-	wanted, ready := c.endpoints(service, pods)
+	wanted, ready, skipped := c.endpoints(service, pods)
 	loop.Say(ctx, "Endpoints", "pods", len(pods), "ready", ready)
 
 	wait, err := c.slices.Reconcile(ctx, Owner{
 		Object: service, Service: name, Labels: sliceLabels(service), Trigger: c.triggers.Oldest(key, service, pods),
 	}, wanted)
+	if err == nil {
+		err = skipped
+	}
 	if err != nil {
 		c.Events.Event(service, corev1.EventTypeWarning, "FailedToUpdateEndpointSlices",
 			"Error updating Endpoint Slices for Service %s/%s: %v", namespace, name, err)

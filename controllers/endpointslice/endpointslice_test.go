@@ -2,6 +2,7 @@ package endpointslice_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,9 +22,11 @@ import (
 )
 
 func start(t *testing.T) *controllertest.Cluster {
-	return controllertest.Start(t, func(base controllers.Base) []controllers.Controller {
+	c := controllertest.Start(t, func(base controllers.Base) []controllers.Controller {
 		return []controllers.Controller{endpointslice.New(base), endpoints.New(base), endpointslicemirroring.New(base)}
 	})
+	controllertest.Create(c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker-1"}})
+	return c
 }
 
 func service(change ...func(*corev1.Service)) *corev1.Service {
@@ -125,6 +128,31 @@ func TestPublishNotReady(t *testing.T) {
 		slice := controllertest.List[*discoveryv1.EndpointSlice](c, "default")[0]
 		if _, headless := slice.Labels["service.kubernetes.io/headless"]; !headless {
 			t.Errorf("labels are %v of a service with the address %q", slice.Labels, controllertest.Get[*corev1.Service](c, "default", "web").Spec.ClusterIP)
+		}
+	})
+}
+
+// A pod whose node is gone is not served any more, until the node is back.
+func TestAPodWithoutItsNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		controllertest.Create(c, service())
+		c.Ready(pod(c, "one"), 1)
+		c.Pass(time.Second)
+		controllertest.Delete[*corev1.Node](c, "", "worker-1")
+		c.Ready(controllertest.Get[*corev1.Pod](c, "default", "one"), 2) // a Service is not asked about for a node
+		c.Pass(time.Second)
+		if diff := cmp.Diff(map[string]string{}, states(c)); diff != "" {
+			t.Errorf("endpoints without the node (-want +got):\n%s", diff)
+		}
+		wanted := "FailedToUpdateEndpointSlices: Error updating Endpoint Slices for Service default/web: skipping Pod one for Service default/web: Node worker-1 Not Found"
+		if got := c.Events("Service", "web"); !slices.Contains(got, wanted) {
+			t.Errorf("events are %v", got)
+		}
+		controllertest.Create(c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker-1"}})
+		c.Pass(10 * time.Second)
+		if diff := cmp.Diff(map[string]string{"one": "rs"}, states(c)); diff != "" {
+			t.Errorf("endpoints with the node again (-want +got):\n%s", diff)
 		}
 	})
 }
