@@ -140,6 +140,7 @@ func TestAPodWithoutItsNode(t *testing.T) {
 		c.Ready(pod(c, "one"), 1)
 		c.Pass(time.Second)
 		controllertest.Delete[*corev1.Node](c, "", "worker-1")
+		c.Settle()
 		c.Ready(controllertest.Get[*corev1.Pod](c, "default", "one"), 2) // a Service is not asked about for a node
 		c.Pass(time.Second)
 		if diff := cmp.Diff(map[string]string{}, states(c)); diff != "" {
