@@ -19,11 +19,9 @@ import (
 )
 
 const (
-	defaultTolerance   = 0.1             // --horizontal-pod-autoscaler-tolerance
-	cpuInitialization  = 5 * time.Minute // --horizontal-pod-autoscaler-cpu-initialization-period
-	initialReadiness   = 30 * time.Second
-	failedGetResource  = "FailedGetResourceMetric"
-	failedGetContainer = "FailedGetContainerResourceMetric"
+	defaultTolerance  = 0.1             // --horizontal-pod-autoscaler-tolerance
+	cpuInitialization = 5 * time.Minute // --horizontal-pod-autoscaler-cpu-initialization-period
+	initialReadiness  = 30 * time.Second
 )
 
 // propose works out the number of replicas for each metric and returns the highest, with the metric's name. Metrics that
@@ -88,27 +86,7 @@ func (r *run) checkSelector(ctx context.Context) error {
 	return err
 }
 
-// about begins what is said of a metric that cannot be read.
-func about(spec autoscalingv2.MetricSpec) string {
-	switch {
-	case spec.Type == autoscalingv2.ResourceMetricSourceType && spec.Resource != nil:
-		return fmt.Sprintf("failed to get %s resource metric value: ", spec.Resource.Name)
-	case spec.Type == autoscalingv2.ContainerResourceMetricSourceType && spec.ContainerResource != nil:
-		return fmt.Sprintf("failed to get %s container metric value: ", spec.ContainerResource.Container)
-	}
-	return ""
-}
-
-func reasonOf(spec autoscalingv2.MetricSpec) string {
-	switch spec.Type {
-	case autoscalingv2.ResourceMetricSourceType:
-		return failedGetResource
-	case autoscalingv2.ContainerResourceMetricSourceType:
-		return failedGetContainer
-	}
-	return "InvalidMetricSourceType"
-}
-
+// proposeFor works out what one metric asks for. An error tells what could not be read; about(spec) begins its sentence.
 func (r *run) proposeFor(ctx context.Context, spec autoscalingv2.MetricSpec) (int32, string, autoscalingv2.MetricStatus, error) {
 	switch {
 	case spec.Type == autoscalingv2.ResourceMetricSourceType && spec.Resource != nil:
@@ -121,7 +99,7 @@ func (r *run) proposeFor(ctx context.Context, spec autoscalingv2.MetricSpec) (in
 		return replicas, m.String(), autoscalingv2.MetricStatus{Type: spec.Type,
 			ContainerResource: &autoscalingv2.ContainerResourceMetricStatus{Name: m.name, Container: m.container, Current: value}}, err
 	}
-	return 0, "", autoscalingv2.MetricStatus{}, fmt.Errorf("metrics of type %s need a metrics adapter, which this cluster does not have", spec.Type)
+	return 0, "", autoscalingv2.MetricStatus{}, noAdapter(r.hpa.Namespace, spec)
 }
 
 // metric is a resource that is measured, of whole pods or of one of their containers.

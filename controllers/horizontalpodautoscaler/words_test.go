@@ -71,6 +71,21 @@ func cpu(milli int64) corev1.ResourceList {
 	return corev1.ResourceList{corev1.ResourceCPU: *resource.NewMilliQuantity(milli, resource.DecimalSI)}
 }
 
+var (
+	requests      = autoscalingv2.MetricIdentifier{Name: "requests"}
+	valueTarget   = autoscalingv2.MetricTarget{Type: autoscalingv2.ValueMetricType, Value: ptr.To(resource.MustParse("10"))}
+	averageTarget = autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: ptr.To(resource.MustParse("10"))}
+)
+
+func objectMetric(target autoscalingv2.MetricTarget) autoscalingv2.MetricSpec {
+	return autoscalingv2.MetricSpec{Type: autoscalingv2.ObjectMetricSourceType, Object: &autoscalingv2.ObjectMetricSource{Metric: requests, Target: target,
+		DescribedObject: autoscalingv2.CrossVersionObjectReference{APIVersion: "v1", Kind: "Service", Name: "web"}}}
+}
+
+func externalMetric(target autoscalingv2.MetricTarget) autoscalingv2.MetricSpec {
+	return autoscalingv2.MetricSpec{Type: autoscalingv2.ExternalMetricSourceType, External: &autoscalingv2.ExternalMetricSource{Metric: requests, Target: target}}
+}
+
 func get(c *controllertest.Cluster) *autoscalingv2.HorizontalPodAutoscaler {
 	return controllertest.Get[*autoscalingv2.HorizontalPodAutoscaler](c, "default", "web")
 }
@@ -89,25 +104,42 @@ func TestWhyAnAutoscalerCannotCount(t *testing.T) {
 		reason  string
 		why     string
 	}{
-		"metrics fail": {failure: errors.New("lost"), about: "cpu resource", reason: "FailedGetResourceMetric",
+		"metrics fail": {failure: errors.New("lost"), about: "cpu resource metric value: ", reason: "FailedGetResourceMetric",
 			why: "failed to get cpu utilization: unable to get metrics for resource cpu: unable to fetch metrics from resource metrics API: lost"},
-		"nothing is measured": {about: "cpu resource", reason: "FailedGetResourceMetric",
+		"nothing is measured": {about: "cpu resource metric value: ", reason: "FailedGetResourceMetric",
 			why: "failed to get cpu utilization: unable to get metrics for resource cpu: no metrics returned from resource metrics API"},
-		"its processors are not measured": {use: usage{"web-1": {corev1.ResourceMemory: resource.MustParse("1")}}, about: "cpu resource", reason: "FailedGetResourceMetric",
+		"its processors are not measured": {use: usage{"web-1": {corev1.ResourceMemory: resource.MustParse("1")}}, about: "cpu resource metric value: ", reason: "FailedGetResourceMetric",
 			why: "failed to get cpu utilization: did not receive metrics for targeted pods (pods might be unready)"},
-		"no request": {use: usage{"web-1": {"disk": resource.MustParse("1")}}, about: "disk resource", reason: "FailedGetResourceMetric",
+		"no request": {use: usage{"web-1": {"disk": resource.MustParse("1")}}, about: "disk resource metric value: ", reason: "FailedGetResourceMetric",
 			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0].Resource.Name = "disk" }),
 			why:    "failed to get disk utilization: missing request for disk in container main of Pod web-"},
-		"an average": {failure: errors.New("lost"), about: "cpu resource", reason: "FailedGetResourceMetric",
+		"an average": {failure: errors.New("lost"), about: "cpu resource metric value: ", reason: "FailedGetResourceMetric",
 			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) {
 				s.Metrics[0].Resource.Target = autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: ptr.To(resource.MustParse("1"))}
 			}),
 			why: "failed to get cpu usage: unable to get metrics for resource cpu: unable to fetch metrics from resource metrics API: lost"},
-		"a container that is not measured": {use: used, about: "side container", reason: "FailedGetContainerResourceMetric",
+		"a container that is not measured": {use: used, about: "side container metric value: ", reason: "FailedGetContainerResourceMetric",
 			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) {
 				s.Metrics[0] = metric(corev1.ResourceCPU, "side", 50)
 			}),
 			why: "failed to get cpu utilization: did not receive metrics for targeted pods (pods might be unready)"},
+		"a metric of its pods, without an adapter": {use: used, about: "pods metric value: ", reason: "FailedGetPodsMetric",
+			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) {
+				s.Metrics[0] = autoscalingv2.MetricSpec{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{Metric: requests, Target: averageTarget}}
+			}),
+			why: "unable to get metric requests: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"},
+		"a metric of an object, without an adapter": {use: used, about: "object metric value: ", reason: "FailedGetObjectMetric",
+			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0] = objectMetric(valueTarget) }),
+			why: "unable to get metric requests on Service default/web: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"},
+		"an average of an object, without an adapter": {use: used, about: "object metric value: failed to get requests object metric: ", reason: "FailedGetObjectMetric",
+			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0] = objectMetric(averageTarget) }),
+			why: "unable to get metric requests on Service default/web: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"},
+		"a metric from outside, without an adapter": {use: used, about: "requests external metric value: failed to get external metric requests: ", reason: "FailedGetExternalMetric",
+			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0] = externalMetric(valueTarget) }),
+			why: "unable to get external metric default/requests/nil: unable to fetch metrics from external metrics API: the server could not find the requested resource (get requests.external.metrics.k8s.io)"},
+		"an average from outside, without an adapter": {use: used, about: "requests external metric value: failed to get requests external metric: ", reason: "FailedGetExternalMetric",
+			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0] = externalMetric(averageTarget) }),
+			why: "unable to get external metric default/requests/nil: unable to fetch metrics from external metrics API: the server could not find the requested resource (get requests.external.metrics.k8s.io)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,7 +158,7 @@ func TestWhyAnAutoscalerCannotCount(t *testing.T) {
 					got = append(got, short(event))
 				}
 				want := []string{test.reason, "the HPA was unable to compute the replica count: " + test.why, test.reason + ": " + test.why,
-					"FailedComputeMetricsReplicas: invalid metrics (1 invalid out of 1), first error is: failed to get " + test.about + " metric value: " + test.why}
+					"FailedComputeMetricsReplicas: invalid metrics (1 invalid out of 1), first error is: failed to get " + test.about + test.why}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
 				}
