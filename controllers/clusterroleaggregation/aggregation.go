@@ -2,6 +2,7 @@ package clusterroleaggregation
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"kubette/client"
 	"kubette/controllers"
@@ -64,17 +67,28 @@ func (c *Controller) Reconcile(ctx context.Context, name string) (time.Duration,
 		return 0, nil
 	}
 	loop.Say(ctx, "AggregateRules", "role", name, "rules", len(rules))
-	changed := role.DeepCopy()
-	changed.Rules = rules
-	_, err = client.Of[*rbacv1.ClusterRole](c.Client).Update(ctx, changed)
-	return 0, controllers.IgnoreNotFound(err)
+	return 0, c.apply(ctx, name, rules)
+}
+
+// apply makes the rules of a role the controller's own, by server-side apply: what users wrote of the role stays theirs, and
+// nothing is lost when the role has changed meanwhile. As in Kubernetes it does so under its own name.
+func (c *Controller) apply(ctx context.Context, name string, rules []rbacv1.PolicyRule) error {
+	wanted, err := json.Marshal(map[string]any{
+		"apiVersion": rbacv1.SchemeGroupVersion.String(), "kind": "ClusterRole", "metadata": map[string]any{"name": name}, "rules": rules,
+	})
+	if err != nil {
+		return fmt.Errorf("rules of cluster role %s: %w", name, err)
+	}
+	_, err = c.Client.Patch(ctx, client.ResourceOf[*rbacv1.ClusterRole](), "", name, types.ApplyPatchType, wanted,
+		metav1.PatchOptions{FieldManager: Name, Force: ptr.To(true)})
+	return err
 }
 
 // aggregate collects the rules, selector by selector and role by role in the order of their names, each once.
 func (c *Controller) aggregate(role *rbacv1.ClusterRole) ([]rbacv1.PolicyRule, error) {
 	all := c.roles.List("", labels.Everything())
 	slices.SortFunc(all, func(a, b *rbacv1.ClusterRole) int { return strings.Compare(a.Name, b.Name) })
-	var rules []rbacv1.PolicyRule
+	rules := []rbacv1.PolicyRule{}
 	for i := range role.AggregationRule.ClusterRoleSelectors {
 		selector, err := metav1.LabelSelectorAsSelector(&role.AggregationRule.ClusterRoleSelectors[i])
 		if err != nil {

@@ -50,6 +50,17 @@ func TestALabelledRoleAddsItsRules(t *testing.T) {
 		}
 		c.Settle()
 		want(pods)
+		sum, err := roles.Get(t.Context(), "", "sum")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, owner := range sum.ManagedFields {
+			if owner.Operation == metav1.ManagedFieldsOperationApply && owner.Manager == "clusterrole-aggregation-controller" &&
+				string(owner.FieldsV1.GetRawBytes()) == `{"f:rules":{}}` {
+				return
+			}
+		}
+		t.Errorf("nobody has applied the rules: %+v", sum.ManagedFields)
 	})
 }
 
