@@ -37,6 +37,7 @@ import (
 	"kubette/controllers/serviceaccounttoken"
 	"kubette/controllers/statefulset"
 	"kubette/controllers/tainteviction"
+	"kubette/controllers/ttl"
 	"kubette/controllers/ttlafterfinished"
 )
 
@@ -74,6 +75,7 @@ func (c *Cluster) controllers() []part {
 	add("generic-garbage-collector", "garbage-collector", func(b base) made { return garbagecollector.New(b, c.discover) })
 	add("node-controller", "node-controller", func(b base) made { return nodelifecycle.New(b, nodelifecycle.Options{}) })
 	add("node-controller", "taint-eviction-controller", func(b base) made { return tainteviction.New(b) })
+	add(ttl.Name, ttl.Name, func(b base) made { return ttl.New(b) })
 	add("pod-garbage-collector", "pod-garbage-collector", func(b base) made { return podgc.New(b, 0) })
 	add("replication-controller", "replication-controller", func(b base) made { return replicationcontroller.New(b) })
 	add("daemon-set-controller", "daemonset-controller", func(b base) made { return daemonset.New(b) })
