@@ -130,16 +130,16 @@ func TestWhyAnAutoscalerCannotCount(t *testing.T) {
 			why: "unable to get metric requests: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"},
 		"a metric of an object, without an adapter": {use: used, about: "object metric value: ", reason: "FailedGetObjectMetric",
 			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0] = objectMetric(valueTarget) }),
-			why: "unable to get metric requests on Service default/web: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"},
+			why:    "unable to get metric requests on Service default/web: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"},
 		"an average of an object, without an adapter": {use: used, about: "object metric value: failed to get requests object metric: ", reason: "FailedGetObjectMetric",
 			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0] = objectMetric(averageTarget) }),
-			why: "unable to get metric requests on Service default/web: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"},
+			why:    "unable to get metric requests on Service default/web: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"},
 		"a metric from outside, without an adapter": {use: used, about: "requests external metric value: failed to get external metric requests: ", reason: "FailedGetExternalMetric",
 			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0] = externalMetric(valueTarget) }),
-			why: "unable to get external metric default/requests/nil: unable to fetch metrics from external metrics API: the server could not find the requested resource (get requests.external.metrics.k8s.io)"},
+			why:    "unable to get external metric default/requests/nil: unable to fetch metrics from external metrics API: the server could not find the requested resource (get requests.external.metrics.k8s.io)"},
 		"an average from outside, without an adapter": {use: used, about: "requests external metric value: failed to get requests external metric: ", reason: "FailedGetExternalMetric",
 			change: spec(func(s *autoscalingv2.HorizontalPodAutoscalerSpec) { s.Metrics[0] = externalMetric(averageTarget) }),
-			why: "unable to get external metric default/requests/nil: unable to fetch metrics from external metrics API: the server could not find the requested resource (get requests.external.metrics.k8s.io)"},
+			why:    "unable to get external metric default/requests/nil: unable to fetch metrics from external metrics API: the server could not find the requested resource (get requests.external.metrics.k8s.io)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
