@@ -19,13 +19,13 @@ import (
 const eventQueue = 1000
 
 // Recorder writes a component's events: what `kubectl describe` shows at its end. Equal events are folded into one with
-// a count, and floods are cut, as client-go does.
+// a count, and floods are cut, as client-go does (tools/record). The scheduler's are written by a SeriesRecorder.
 type Recorder struct {
 	client     Interface
 	source     corev1.EventSource
 	correlator *correlator
 	queue      chan *corev1.Event
-	last       atomic.Int64 // what the latest event's name ends with
+	numbers    numbers
 }
 
 // NewRecorder makes a recorder for a component; host is the node that it runs on, or "".
@@ -44,15 +44,31 @@ func (r *Recorder) Event(object Object, kind, reason, format string, args ...any
 	if r == nil {
 		return
 	}
-	gvk, err := KindOfObject(object)
+	about, err := referenceTo(object)
 	if err != nil {
 		slog.Error("event about an unknown kind", "error", err)
 		return
 	}
-	r.EventRef(corev1.ObjectReference{
+	r.EventRef(about, kind, reason, format, args...)
+}
+
+func referenceTo(object Object) (corev1.ObjectReference, error) {
+	gvk, err := KindOfObject(object)
+	if err != nil {
+		return corev1.ObjectReference{}, err
+	}
+	return corev1.ObjectReference{
 		APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: object.GetNamespace(), Name: object.GetName(),
 		UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
-	}, kind, reason, format, args...)
+	}, nil
+}
+
+// namespaceOf is where the events about an object are: those about objects of no namespace are in "default".
+func namespaceOf(about corev1.ObjectReference) string {
+	if about.Namespace == "" {
+		return metav1.NamespaceDefault
+	}
+	return about.Namespace
 }
 
 // EventRef is Event about a part of an object, for example a container of a pod (fieldPath).
@@ -60,15 +76,11 @@ func (r *Recorder) EventRef(about corev1.ObjectReference, kind, reason, format s
 	if r == nil {
 		return
 	}
-	namespace := about.Namespace
-	if namespace == "" {
-		namespace = metav1.NamespaceDefault
-	}
 	now := metav1.Now()
 	event := &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:      eventName(about.Name, r.unique(now.Time)),
-			Namespace: namespace,
+			Name:      eventName(about.Name, r.numbers.next(now.Time)),
+			Namespace: namespaceOf(about),
 		},
 		InvolvedObject:      about,
 		Reason:              reason,
@@ -88,14 +100,17 @@ func (r *Recorder) EventRef(about corev1.ObjectReference, kind, reason, format s
 	}
 }
 
-// unique is the end of an event's name. As in Kubernetes it is the time in nanoseconds, so that events of one second,
-// which is all that their timestamps tell, are listed in the order in which they happened. Two can have the same time
-// here, on virtual time above all: so each comes a little after the recorder's last one, by chance a little more.
-func (r *Recorder) unique(now time.Time) int64 {
+// numbers are what the names of a recorder's events end with; it holds the latest. As in Kubernetes a number is the time in
+// nanoseconds, so that events of one second, which is all that their timestamps tell, are listed in the order in which they
+// happened. Two can have the same time here, on virtual time above all: so each comes a little after the recorder's last
+// one, by chance a little more.
+type numbers struct{ last atomic.Int64 }
+
+func (n *numbers) next(now time.Time) int64 {
 	for {
-		last := r.last.Load()
+		last := n.last.Load()
 		next := max(last, now.UnixNano()) + 1 + rand.Int64N(int64(50*time.Microsecond))
-		if r.last.CompareAndSwap(last, next) {
+		if n.last.CompareAndSwap(last, next) {
 			return next
 		}
 	}

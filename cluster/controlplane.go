@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -166,7 +167,8 @@ func withInformers(informers *client.Informers, parts ...part) part {
 func (c *Cluster) scheduler() part {
 	own := c.as(component("kube-scheduler"))
 	informers := client.NewInformers(own, nil)
-	events := client.NewRecorder(own, "default-scheduler", "")
+	host, _ := os.Hostname() // without a name nothing is lost but where an event is from
+	events := client.NewSeriesRecorder(own, "default-scheduler", host)
 	s := scheduler.New(scheduler.Config{Client: own, Informers: informers, Events: events, Machine: c.machine})
 	c.explaining.scheduler.Store(s)
 	return withInformers(informers, events.Run, s.Run)

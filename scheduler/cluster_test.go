@@ -74,7 +74,7 @@ func start(t testing.TB, nodes []*corev1.Node, change ...func(*scheduler.Config)
 func (c *cluster) startScheduler(change ...func(*scheduler.Config)) func() {
 	ctx, cancel := context.WithCancel(c.ctx)
 	informers := client.NewInformers(c.own, nil)
-	events := client.NewRecorder(c.own, "default-scheduler", "")
+	events := client.NewSeriesRecorder(c.own, "default-scheduler", "host")
 	config := scheduler.Config{
 		Client: c.own, Informers: informers, Events: events, Machine: c.machine, Random: rand.New(rand.NewPCG(1, 2)),
 	}
@@ -176,7 +176,7 @@ func (c *cluster) wantEvent(name, reason, message string) {
 		if event.InvolvedObject.Name != name {
 			continue
 		}
-		if event.Reason == reason && event.Message == message && event.Source.Component == "default-scheduler" {
+		if event.Reason == reason && event.Message == message && event.ReportingController == "default-scheduler" {
 			return
 		}
 		seen = append(seen, event.Reason+": "+event.Message)

@@ -60,7 +60,7 @@ func (e *unfit) Error() string { return e.message }
 func (s *Scheduler) schedule(ctx context.Context, q *queued) error {
 	if q.pod.Terminating() {
 		s.queue.remove(q.pod.UID)
-		s.events.Event(q.pod.Pod, corev1.EventTypeWarning, "FailedScheduling", "skip schedule deleting pod: %s", q.pod.Key())
+		s.events.Event(q.pod.Pod, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", "skip schedule deleting pod: %s", q.pod.Key())
 		return nil
 	}
 	t := &trial{queued: q, cycle: &framework.Cycle{Pod: q.pod, Cluster: s.cluster}}

@@ -70,7 +70,7 @@ func (s *Scheduler) evict(ctx context.Context, q *queued, pod *framework.Pod, on
 // is told in its status why it has to go, and deleted.
 func (s *Scheduler) evictOne(ctx context.Context, preemptor *corev1.Pod, v victim, node string) error {
 	if v.waits != nil && v.waits.giveUp() {
-		s.events.Event(v.pod, corev1.EventTypeNormal, "Preempted", "Preempted by pod %s on node %s (in kube-scheduler memory).",
+		s.events.Event(v.pod, preemptor, corev1.EventTypeNormal, "Preempted", "Preempting", "Preempted by pod %s on node %s (in kube-scheduler memory).",
 			preemptor.UID, node)
 		return nil
 	}
@@ -95,7 +95,7 @@ func (s *Scheduler) evictOne(ctx context.Context, preemptor *corev1.Pod, v victi
 	if err != nil {
 		return ignoreNotFound(err)
 	}
-	s.events.Event(v.pod, corev1.EventTypeNormal, "Preempted", "Preempted by pod %s on node %s", preemptor.UID, node)
+	s.events.Event(v.pod, preemptor, corev1.EventTypeNormal, "Preempted", "Preempting", "Preempted by pod %s on node %s", preemptor.UID, node)
 	return nil
 }
 

@@ -42,7 +42,7 @@ func (s *Scheduler) sayUnschedulable(pod *framework.Pod, cause, reason, message 
 	if len(note) > longestNote {
 		note = note[:longestNote-4] + " ..."
 	}
-	s.events.Event(pod.Pod, corev1.EventTypeWarning, "FailedScheduling", "%s", note)
+	s.events.Event(pod.Pod, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", "%s", note)
 	s.slips.post(report{pod: pod.Pod, nominate: nominate, cause: cause, condition: &corev1.PodCondition{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: reason, Message: message,
 		ObservedGeneration: pod.Generation,

@@ -24,7 +24,7 @@ type Config struct {
 	// Informers are started after New and synced before Run.
 	Informers *client.Informers
 	// Events tells people where pods went, or why they did not; nil says nothing.
-	Events *client.Recorder
+	Events *client.SeriesRecorder
 	// Machine is where the scheduler can be paused, stepped pod by pod, and traced; nil for neither.
 	Machine *loop.Machine
 	// Name is what pods have in spec.schedulerName; empty means default-scheduler.
@@ -41,7 +41,7 @@ const bindings = 32
 // Scheduler places pods until its Run ends. Decisions may be called at any time, all else is one goroutine's.
 type Scheduler struct {
 	client    client.Interface
-	events    *client.Recorder
+	events    *client.SeriesRecorder
 	machine   *loop.Machine
 	name      string
 	random    *rand.Rand
