@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"unsafe"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
@@ -128,13 +130,27 @@ func (w *walk) descend(element fieldpath.PathElement, s *shape, a, b reflect.Val
 }
 
 func (w *walk) fields(s *shape, a, b reflect.Value) error {
+	before, after := memory(a), memory(b)
 	for i := range s.fields {
 		f := &s.fields[i]
+		if before != nil && after != nil && bytes.Equal(before[f.offset:f.offset+f.size], after[f.offset:f.offset+f.size]) {
+			continue
+		}
 		if err := w.descend(fieldpath.PathElement{FieldName: &f.name}, f.shape, f.of(a), f.of(b)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// memory is what a structure's own memory holds, nil for what has no place. Where two hold the same bytes they are equal, as
+// are the things that they both point to; a write leaves most of an object as it is, and this sees it at once. (Equal
+// values may well have different bytes: the texts of two strings lie elsewhere.)
+func memory(v reflect.Value) []byte {
+	if !v.IsValid() || v.Kind() != reflect.Struct || !v.CanAddr() {
+		return nil
+	}
+	return unsafe.Slice((*byte)(v.Addr().UnsafePointer()), v.Type().Size())
 }
 
 // of returns a structure's field, invalid when JSON leaves it out. A structure that is null has none.
@@ -347,6 +363,10 @@ func same(a, b reflect.Value) bool {
 	}
 	if equal(a, b) {
 		return true
+	}
+	if x, ok := a.Interface().(metav1.Time); ok {
+		y, ok := b.Interface().(metav1.Time)
+		return ok && x.Unix() == y.Unix()
 	}
 	left, err := json.Marshal(a.Interface())
 	if err != nil {

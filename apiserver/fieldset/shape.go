@@ -38,6 +38,8 @@ type shape struct {
 type field struct {
 	name      string
 	index     []int
+	offset    uintptr // of its memory in the structure's
+	size      uintptr
 	omitEmpty bool
 	omitZero  bool
 	shape     *shape
@@ -60,6 +62,7 @@ type shapes struct {
 type Types struct {
 	once   sync.Once
 	shapes shapes
+	roots  sync.Map // of *shape by reflect.Type: what was asked for before
 	sums   maphash.Seed
 }
 
@@ -78,10 +81,17 @@ func (t *Types) seed() maphash.Seed {
 
 // of returns the shape of a type, or an error when the facts say nothing of it.
 func (t *Types) of(typ reflect.Type) (*shape, error) {
+	if known, ok := t.roots.Load(typ); ok {
+		return known.(*shape), nil
+	}
 	t.begin()
 	t.shapes.mu.Lock()
 	defer t.shapes.mu.Unlock()
-	return t.shapes.of(typ, "")
+	s, err := t.shapes.of(typ, "")
+	if err == nil {
+		t.roots.Store(typ, s)
+	}
+	return s, err
 }
 
 // readFacts reads lines like "core/v1.PodSpec containers list name".
@@ -172,7 +182,7 @@ func (s *shapes) structure(t reflect.Type) (*shape, error) {
 	}
 	made := &shape{form: structure}
 	s.known[t] = made // before the fields: types may contain themselves
-	if err := s.addFields(made, t, nil); err != nil {
+	if err := s.addFields(made, t, nil, 0); err != nil {
 		delete(s.known, t)
 		return nil, err
 	}
@@ -180,7 +190,7 @@ func (s *shapes) structure(t reflect.Type) (*shape, error) {
 }
 
 // addFields adds the fields that JSON shows, those of inlined structures included.
-func (s *shapes) addFields(made *shape, t reflect.Type, index []int) error {
+func (s *shapes) addFields(made *shape, t reflect.Type, index []int, offset uintptr) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -190,7 +200,7 @@ func (s *shapes) addFields(made *shape, t reflect.Type, index []int) error {
 			continue
 		case strings.Contains(options, "inline") || f.Anonymous && name == "":
 			if f.Type.Kind() == reflect.Struct {
-				if err := s.addFields(made, f.Type, at); err != nil {
+				if err := s.addFields(made, f.Type, at, offset+f.Offset); err != nil {
 					return err
 				}
 			}
@@ -204,7 +214,7 @@ func (s *shapes) addFields(made *shape, t reflect.Type, index []int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		made.fields = append(made.fields, field{name: name, index: at, shape: sub,
+		made.fields = append(made.fields, field{name: name, index: at, offset: offset + f.Offset, size: f.Type.Size(), shape: sub,
 			omitEmpty: strings.Contains(options, "omitempty"), omitZero: strings.Contains(options, "omitzero")})
 	}
 	return nil

@@ -17,9 +17,9 @@ const (
 	// heapGrowth is by how many percent the heap grows before it is collected.
 	heapGrowth = 50
 	// burstHeap, in bytes, is what the heap may grow to in a burst all the same: about what it takes after 5,000 pods.
-	burstHeap = 144 << 20
-	// burstPace: when the heap is collected more often than this, there is a burst.
-	burstPace = 250 * time.Millisecond
+	burstHeap = 160 << 20
+	// burstPace, in bytes a second: who allocates more is in a burst. A cluster at rest allocates a tenth of it.
+	burstPace = 32 << 20
 	// burstEnd is how long after its last collection a burst is over.
 	burstEnd = 2 * time.Second
 )
@@ -27,8 +27,9 @@ const (
 // pacer sets, after each collection, how far the heap may grow until the next.
 type pacer struct {
 	mu      sync.Mutex
-	last    time.Time // of the latest collection
 	percent int
+	last    time.Time // of the latest collection
+	before  uint64    // what had been allocated by then
 	over    *time.Timer
 }
 
@@ -55,13 +56,14 @@ func (p *pacer) watch() {
 func (p *pacer) collected(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	since := now.Sub(p.last)
-	p.last = now
-	if since > burstPace {
+	h := readHeap()
+	pace := float64(h.allocated-p.before) / now.Sub(p.last).Seconds()
+	p.last, p.before = now, h.allocated
+	if pace < burstPace {
 		p.set(heapGrowth)
 		return
 	}
-	p.set(percentFor(scanned()))
+	p.set(h.burstPercent())
 	p.over.Reset(burstEnd)
 }
 
@@ -72,18 +74,22 @@ func (p *pacer) set(percent int) {
 	}
 }
 
-// percentFor is by how many percent the heap may grow to reach burstHeap. Go counts the stacks and the globals
-// among what is alive when it takes the share.
-func percentFor(live, roots uint64) int {
-	if live >= burstHeap {
-		return heapGrowth
+// heap is what there was at the latest collection, in bytes: what was alive, what was gone through beside it, and all that
+// had ever been allocated.
+type heap struct{ live, roots, allocated uint64 }
+
+func readHeap() heap {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(samples)
+	return heap{
+		live: samples[0].Value.Uint64(), roots: samples[1].Value.Uint64() + samples[2].Value.Uint64(), allocated: samples[3].Value.Uint64(),
 	}
-	return max(heapGrowth, int((burstHeap-live)*100/max(live+roots, 1)))
 }
 
-// scanned is how much was alive in the heap at the latest collection, and how much there is beside it that was gone through.
-func scanned() (live, roots uint64) {
-	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
-	metrics.Read(samples)
-	return samples[0].Value.Uint64(), samples[1].Value.Uint64() + samples[2].Value.Uint64()
+// burstPercent is by how many percent the heap may grow to reach burstHeap. Go counts the roots in when it takes the share.
+func (h heap) burstPercent() int {
+	if h.live >= burstHeap {
+		return heapGrowth
+	}
+	return max(heapGrowth, int((burstHeap-h.live)*100/max(h.live+h.roots, 1)))
 }
