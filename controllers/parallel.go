@@ -3,6 +3,8 @@ package controllers
 import (
 	"sync"
 	"time"
+
+	"kubette/loop"
 )
 
 // parallelCalls bounds how many writes one reconciliation has under way at once.
@@ -26,6 +28,7 @@ func inParallel(start, count int, call func(index int) error) (int, error) {
 	)
 	for range min(count, parallelCalls) {
 		group.Go(func() {
+			loop.MakeRoom()
 			for {
 				mu.Lock()
 				index := start + next

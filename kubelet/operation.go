@@ -33,6 +33,7 @@ func (s *session) begin(ctx context.Context, w *worker, name string, grace int64
 	w.mu.Unlock()
 	s.operations.Go(func() {
 		defer cancel()
+		loop.MakeRoom()
 		do(ctx)
 		w.mu.Lock()
 		w.operation = nil

@@ -91,6 +91,7 @@ func (l *Loop[K]) Run(ctx context.Context) {
 			return
 		}
 		calls.Go(func() {
+			MakeRoom()
 			l.call(ctx, key)
 			<-free
 		})

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubette/client"
+	"kubette/loop"
 	"kubette/scheduler/framework"
 )
 
@@ -66,6 +67,7 @@ func (s *Scheduler) assume(ctx context.Context, t *trial, node *framework.Node) 
 		return // the scheduler stops
 	}
 	s.work.Go(func() {
+		loop.MakeRoom()
 		err := s.bind(binding, &object, name)
 		<-s.slots
 		s.inbox.post(func() { s.settle(&pod, t, err) })
