@@ -37,7 +37,7 @@ func (m *Memory) compact(revision int64) (forgotten []int64) {
 		touched[entry.Key] = true
 	}
 	for key := range touched {
-		forgotten = append(forgotten, m.forget(m.history(key), revision)...)
+		forgotten = append(forgotten, m.forget(m.byKey[key], revision)...)
 	}
 	m.log = append([]*Entry(nil), m.log[at:]...)
 	m.compacted = revision
@@ -59,6 +59,7 @@ func (m *Memory) forget(history *versions, revision int64) (forgotten []int64) {
 	}
 	if keep == len(history.entries) {
 		m.keys.Delete(history)
+		delete(m.byKey, history.key)
 	} else {
 		history.entries = append([]*Entry(nil), history.entries[keep:]...)
 	}

@@ -58,7 +58,7 @@ func (e *Etcd) reload(ctx context.Context) error {
 	}
 	m := e.memory
 	m.mu.Lock()
-	m.keys, m.log, m.revision, m.compacted = fresh.keys, fresh.log, fresh.revision, fresh.compacted
+	m.keys, m.byKey, m.log, m.revision, m.compacted = fresh.keys, fresh.byKey, fresh.log, fresh.revision, fresh.compacted
 	m.tellAll()
 	m.mu.Unlock()
 	e.advance()
@@ -132,8 +132,8 @@ func (e *Etcd) loadState(ctx context.Context, m *Memory) error {
 		}
 		for _, kv := range page.Kvs {
 			entry, _ := e.entry(kv)
-			history := &versions{key: entry.Key, entries: []*Entry{entry}}
-			m.keys.ReplaceOrInsert(history)
+			history := m.begin(entry.Key)
+			history.entries = []*Entry{entry}
 			m.pack(history, 0)
 			from = string(kv.GetKey()) + "\x00"
 		}

@@ -13,7 +13,8 @@ import (
 // Memory is a Store that lives as long as the process. Bolt keeps its working copy in one, too.
 type Memory struct {
 	mu        sync.RWMutex
-	keys      *btree.BTreeG[*versions]
+	keys      *btree.BTreeG[*versions] // in order; byKey finds one of them
+	byKey     map[string]*versions
 	log       []*Entry // every write after the compacted revision, in order
 	revision  int64
 	compacted int64
@@ -32,6 +33,7 @@ type versions struct {
 func NewMemory() *Memory {
 	return &Memory{
 		keys:    btree.NewG(32, func(a, b *versions) bool { return a.key < b.key }),
+		byKey:   map[string]*versions{},
 		waiting: map[*cursor]struct{}{}, families: map[string]*family{},
 	}
 }
@@ -98,10 +100,9 @@ func (m *Memory) next(write Write, current *Entry, revision int64) (*Entry, erro
 
 // apply adds an entry whose revision is the next one, and wakes the watchers.
 func (m *Memory) apply(entry *Entry) {
-	history := m.history(entry.Key)
+	history := m.byKey[entry.Key]
 	if history == nil {
-		history = &versions{key: entry.Key}
-		m.keys.ReplaceOrInsert(history)
+		history = m.begin(entry.Key)
 	}
 	entry.Key = history.key // one string for all of a key's entries
 	m.replace(history, entry)
@@ -141,7 +142,7 @@ func (m *Memory) settle() {
 	if entry.Deleted || entry.replaced || entry.base != nil {
 		return
 	}
-	history := m.history(entry.Key)
+	history := m.byKey[entry.Key]
 	m.pack(history, history.upTo(entry.Revision)-1)
 }
 
@@ -188,14 +189,17 @@ func (m *Memory) position(revision int64) int {
 	return sort.Search(len(m.log), func(i int) bool { return m.log[i].Revision > revision })
 }
 
-func (m *Memory) history(key string) *versions {
-	history, _ := m.keys.Get(&versions{key: key})
+// begin starts the history of a key.
+func (m *Memory) begin(key string) *versions {
+	history := &versions{key: key}
+	m.keys.ReplaceOrInsert(history)
+	m.byKey[key] = history
 	return history
 }
 
 // current is the newest entry of a key, tombstones included, or nil.
 func (m *Memory) current(key string) *Entry {
-	history := m.history(key)
+	history := m.byKey[key]
 	if history == nil {
 		return nil
 	}
@@ -245,7 +249,7 @@ func (m *Memory) Get(_ context.Context, key string, revision int64) (*Entry, err
 	if err != nil {
 		return nil, err
 	}
-	if history := m.history(key); history != nil {
+	if history := m.byKey[key]; history != nil {
 		if entry := history.at(revision); entry != nil {
 			return entry, nil
 		}
@@ -295,7 +299,7 @@ func (m *Memory) History(_ context.Context, key string) ([]*Entry, error) {
 	if m.closed {
 		return nil, ErrClosed
 	}
-	history := m.history(key)
+	history := m.byKey[key]
 	if history == nil {
 		return nil, fmt.Errorf("%s: %w", key, ErrNotFound)
 	}

@@ -178,10 +178,9 @@ func (m *Memory) restore(key, data []byte, names map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("revision %d: %w", revision, err)
 	}
-	history := m.history(entry.Key)
+	history := m.byKey[entry.Key]
 	if history == nil {
-		history = &versions{key: entry.Key}
-		m.keys.ReplaceOrInsert(history)
+		history = m.begin(entry.Key)
 	}
 	m.replace(history, entry)
 	history.entries = append(history.entries, entry)

@@ -126,7 +126,7 @@ func (m *Memory) event(entry *Entry) Event {
 	if entry.Version == 1 && !entry.replaced {
 		return event
 	}
-	history := m.history(entry.Key)
+	history := m.byKey[entry.Key]
 	if history == nil {
 		return event
 	}
