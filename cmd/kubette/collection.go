@@ -16,8 +16,8 @@ import (
 const (
 	// heapGrowth is by how many percent the heap grows before it is collected.
 	heapGrowth = 50
-	// burstHeap, in bytes, is what the heap may grow to in a burst all the same: about what it takes after 5,000 pods.
-	burstHeap = 160 << 20
+	// burstHeap, in bytes, is what the heap may grow to in a burst all the same, somewhat less than 5,000 pods take.
+	burstHeap = 128 << 20
 	// burstPace, in bytes a second: who allocates more is in a burst. A cluster at rest allocates a tenth of it.
 	burstPace = 32 << 20
 	// burstEnd is how long after its last collection a burst is over.
