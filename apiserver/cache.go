@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/google/btree"
-	"k8s.io/apimachinery/pkg/fields"
 
 	"kubette/apiserver/kinds"
 	"kubette/store"
@@ -49,9 +48,9 @@ type shelf struct {
 	changed int64         // the revision of the last event, or that at which the shelf was loaded
 	gone    bool          // the resource is no longer served
 
-	index  string // the field by which objects are indexed; "" for none
-	fields func(kinds.Object) fields.Set
-	lanes  map[laneKey]*lane
+	index string // the field by which objects are indexed; "" for none
+	value func(kinds.Object) string
+	lanes map[laneKey]*lane
 }
 
 // item is a stored object, and the revision of the store that it is from.
@@ -236,7 +235,7 @@ func (c *cache) load(res *resource) (*shelf, error) {
 		items: btree.NewG(32, func(a, b *item) bool { return a.key < b.key }), lanes: map[laneKey]*lane{},
 	}
 	if res.storage.Index != "" {
-		s.index, s.fields = res.storage.Index, res.storage.Fields
+		s.index, s.value = res.storage.Index, res.storage.Indexed
 	}
 	for _, entry := range page.Entries {
 		object, err := c.objectOf(res.prefix, entry)

@@ -44,7 +44,7 @@ func (s *shelf) indexed(object kinds.Object) laneKey {
 	if object == nil || s.index == "" {
 		return laneKey{}
 	}
-	return laneKey{s.index, s.fields(object)[s.index]}
+	return laneKey{s.index, s.value(object)}
 }
 
 func (s *shelf) lane(key laneKey) *lane {

@@ -96,6 +96,9 @@ func (s *Server) begin(ctx context.Context, r Request, verb string) (*operation,
 
 // options checks what the options of all writes have in common.
 func (op *operation) options(kind string, dryRun []string, manager string, fieldValidation string) error {
+	if len(dryRun) == 0 && manager == "" && fieldValidation == "" {
+		return nil
+	}
 	path := func(name string) *field.Path { return field.NewPath(name) }
 	errs := validation.ValidateDryRun(path("dryRun"), dryRun)
 	errs = append(errs, validation.ValidateFieldManager(manager, path("fieldManager"))...)

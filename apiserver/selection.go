@@ -20,6 +20,8 @@ type selection struct {
 	res    *resource
 	labels labels.Selector // nil matches everything
 	fields fields.Selector // nil matches everything
+	// indexed is the value that the resource's index must have, when that is all that is asked for.
+	indexed *string
 }
 
 // options checks the options of a list or a watch, fills in their defaults, and reads their selectors.
@@ -43,6 +45,9 @@ func (res *resource) listOptions(options metav1.ListOptions) (*internalversion.L
 			}
 		}
 		of.fields = s
+		if value, exact := s.RequiresExactMatch(res.Index); exact && res.Indexed != nil && len(s.Requirements()) == 1 {
+			of.indexed = &value
+		}
 	}
 	return &checked, of, nil
 }
@@ -65,8 +70,11 @@ func (s *selection) matches(object kinds.Object) bool {
 	if s.labels != nil && !s.labels.Matches(labels.Set(object.GetLabels())) {
 		return false
 	}
-	if s.fields == nil {
+	switch {
+	case s.fields == nil:
 		return true
+	case s.indexed != nil:
+		return s.res.Indexed(object) == *s.indexed
 	}
 	set := fields.Set{}
 	if s.res.Fields != nil {

@@ -221,6 +221,9 @@ func (w *walk) entries(s *shape, a, b reflect.Value) error {
 
 // items compares two lists item by item, in whatever order. An item that is there several times counts as one.
 func (w *walk) items(s *shape, a, b reflect.Value) error {
+	if pairs, ok := s.pairs(a, b); ok {
+		return w.pairs(s, a, b, pairs)
+	}
 	var before, after fieldpath.PathElementMap
 	var order []fieldpath.PathElement
 	for side, list := range []reflect.Value{a, b} {

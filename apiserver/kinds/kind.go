@@ -99,8 +99,9 @@ type Kind struct {
 	// FieldNames lists the keys that Fields gives; any other is refused.
 	FieldNames []string
 	// Index is the one of these fields by which objects are often selected: objects are found, and watches woken, by its
-	// value. "" for none.
-	Index string
+	// value. "" for none. Indexed reads it.
+	Index   string
+	Indexed func(object Object) string
 
 	// Columns and Cells are what `kubectl get` prints. Columns include Name and Age; priority 1 columns are for -o wide.
 	Columns []metav1.TableColumnDefinition

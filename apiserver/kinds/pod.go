@@ -18,7 +18,8 @@ func pod() *Kind {
 			Categories: []string{"all"}, Namespaced: true, UnconditionalUpdate: true, ReturnDeleted: true,
 			FieldNames: []string{"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
 				"spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"},
-			Index: "spec.nodeName", // every kubelet wants the pods of its node
+			// Every kubelet wants the pods of its node.
+			Index: "spec.nodeName", Indexed: func(object Object) string { return object.(*corev1.Pod).Spec.NodeName },
 		},
 		New:              func() *corev1.Pod { return &corev1.Pod{} },
 		NewList:          func() runtime.Object { return &corev1.PodList{} },
