@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,8 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"kubette/apiserver/kinds"
@@ -215,6 +218,19 @@ func (c clusterView) ChangedAt(group, plural string) (int64, bool) {
 	}
 	changed, err := c.server.cache.changedAt(res)
 	return changed, err == nil
+}
+
+// UpdateStatus implements kinds.StatusWriter.
+func (c clusterView) UpdateStatus(ctx context.Context, group, plural string, object kinds.Object) error {
+	res := c.server.storedResource(group, plural)
+	if res == nil {
+		return apierrors.NewNotFound(schema.GroupResource{Group: group, Resource: plural}, object.GetName())
+	}
+	_, _, err := c.server.Update(ctx, Request{
+		User: serverUser, Resource: res.Resource(), Namespace: object.GetNamespace(), Name: object.GetName(), Subresource: "status",
+		Manager: "kube-apiserver", authorized: true,
+	}, object, metav1.UpdateOptions{})
+	return err
 }
 
 // Addresses implements kinds.Cluster.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kubette/apiserver"
+	"kubette/apiserver/admission"
 	"kubette/apiserver/auth"
 	"kubette/console"
 	"kubette/kubelet"
@@ -28,6 +29,7 @@ type Cluster struct {
 	ca            *auth.CA
 	token         string // the administrator's
 	server        *apiserver.Server
+	quota         *admission.ResourceQuota // counts what quotas limit
 	authenticator *auth.Authenticator
 	authorizer    *auth.Authorizer
 	machine       *loop.Machine

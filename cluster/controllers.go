@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"kubette/apiserver/admission"
 	"kubette/client"
 	"kubette/controllers"
 	"kubette/controllers/certificates"
@@ -105,7 +104,7 @@ func (c *Cluster) controllers() []part {
 
 // quotaUsage counts what a namespace uses, as admission does.
 func (c *Cluster) quotaUsage(quota *corev1.ResourceQuota) corev1.ResourceList {
-	return admission.Usage(c.server.Cluster(), quota)
+	return c.quota.Usage(c.server.Cluster(), quota)
 }
 
 // volumeRoot is where persistent volumes lie.

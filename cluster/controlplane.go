@@ -106,6 +106,11 @@ func (c *Cluster) admission() []apiserver.Admission {
 		_, is := plugin.(admission.DefaultStorageClass)
 		return is
 	})
+	for _, plugin := range chain {
+		if quota, is := plugin.(*admission.ResourceQuota); is {
+			c.quota = quota
+		}
+	}
 	return append(chain, auth.Escalation{Authorizer: c.authorizer}, auth.Signers{Authorizer: c.authorizer}, unserved{c.machines.name(), c.config.ExternalIPs}, externalIPs{c.config.ExternalIPs}, &c.explaining.faults.delay)
 }
 

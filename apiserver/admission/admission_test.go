@@ -29,20 +29,31 @@ import (
 type cluster struct {
 	client.Interface
 	server *apiserver.Server
+	store  store.Store
 }
 
-// newCluster is an API server with the default admission, a namespace default and its account.
-func newCluster(t *testing.T) *cluster {
+var admin = &user.DefaultInfo{Name: "admin"}
+
+// newServer is an API server with the default admission.
+func newServer(t *testing.T, s store.Store) *apiserver.Server {
 	t.Helper()
 	ca, err := auth.NewCA()
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := apiserver.New(apiserver.Config{Store: store.NewMemory(), Admission: admission.Default(), Tokens: &auth.Tokens{Key: ca.Key}})
+	server, err := apiserver.New(apiserver.Config{Store: s, Admission: admission.Default(), Tokens: &auth.Tokens{Key: ca.Key}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{client.InProcess(server, &user.DefaultInfo{Name: "admin"}), server}
+	return server
+}
+
+// newCluster is an API server with the default admission, a namespace default and its account.
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	memory := store.NewMemory()
+	server := newServer(t, memory)
+	c := &cluster{client.InProcess(server, admin), server, memory}
 	create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 	create(t, c, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: "default"}})
 	return c
@@ -177,6 +188,9 @@ func TestResourceQuota(t *testing.T) {
 	if err := client.Of[*corev1.Pod](c).Delete(t.Context(), "default", "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	const full = `pods "d" is forbidden: exceeded quota: q, requested: pods=1,requests.cpu=800m, used: pods=2,requests.cpu=700m, limited: pods=2,requests.cpu=1`
+	refused(t, c, pod("d", asks("800m")), full) // until somebody counts
+	recount(t, c, "q")
 	create(t, c, pod("d", asks("800m")))
 	create(t, c, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "one", Namespace: "default"}})
 	refused(t, c, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "two", Namespace: "default"}},
@@ -185,34 +199,74 @@ func TestResourceQuota(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := admission.Usage(c.server.Cluster(), quota)
+	used := quota.Status.Used // d took the place of a, and "two" is not counted
+	if owners := quota.ManagedFields; owners[len(owners)-1].Manager != "kube-apiserver" || owners[len(owners)-1].Subresource != "status" {
+		t.Errorf("the status was written by %+v", owners)
+	}
 	if pods, cpu := used["pods"], used["requests.cpu"]; pods.String() != "2" || cpu.String() != "900m" {
 		t.Errorf("%v", used)
 	}
 }
 
-// However many ask at the same time, no more get in than the quota allows, and all that it allows do.
+// recount does what the controller does.
+func recount(t *testing.T, c *cluster, name string) {
+	t.Helper()
+	quotas := client.Of[*corev1.ResourceQuota](c)
+	quota, err := quotas.Get(t.Context(), "default", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quota = quota.DeepCopy()
+	quota.Status.Used = new(admission.ResourceQuota).Usage(c.server.Cluster(), quota)
+	if _, err := quotas.UpdateStatus(t.Context(), quota); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// However many ask at the same time, of one server or of two that share a store, no more get in than the quota allows, and
+// all that it allows do.
 func TestResourceQuotaUnderConcurrency(t *testing.T) {
-	c := newCluster(t)
-	create(t, c, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "q", Namespace: "default"},
-		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/configmaps": resource.MustParse("10")}}})
-	var in atomic.Int32
-	var all sync.WaitGroup
-	for i := range 60 {
-		all.Go(func() {
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			_, err := client.Of[*corev1.ConfigMap](c).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("c", i), Namespace: "default"}})
-			if err == nil {
-				in.Add(1)
-			} else if !apierrors.IsForbidden(err) {
-				t.Error(err)
+	first := newCluster(t)
+	second := &cluster{Interface: client.InProcess(newServer(t, first.store), admin)}
+	for name, servers := range map[string][]*cluster{"one server": {first}, "two servers": {first, second}} {
+		t.Run(name, func(t *testing.T) {
+			namespace := strings.ReplaceAll(name, " ", "-")
+			create(t, first, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+			create(t, first, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "q", Namespace: namespace},
+				Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/configmaps": resource.MustParse("10")}}})
+			var in atomic.Int32
+			var all sync.WaitGroup
+			for i := range 60 {
+				all.Go(func() {
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					one := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("c", i), Namespace: namespace}}
+					for {
+						_, err := client.Of[*corev1.ConfigMap](servers[i%len(servers)]).Create(ctx, one.DeepCopy())
+						switch {
+						case apierrors.IsConflict(err): // the other server was faster four times
+							continue
+						case err == nil:
+							in.Add(1)
+						case !apierrors.IsForbidden(err):
+							t.Error(err)
+						}
+						return
+					}
+				})
+			}
+			all.Wait()
+			if in.Load() != 10 {
+				t.Errorf("%d got in, want 10", in.Load())
+			}
+			quota, err := client.Of[*corev1.ResourceQuota](first).Get(t.Context(), namespace, "q")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if used := quota.Status.Used["count/configmaps"]; used.String() != "10" {
+				t.Errorf("the status says %s, want 10", used.String())
 			}
 		})
-	}
-	all.Wait()
-	if in.Load() != 10 {
-		t.Errorf("%d got in, want 10", in.Load())
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"kubette/apiserver/kinds"
 )
 
-// Usage is what the objects in a quota's namespace use of what the quota limits: what belongs into its status.
-func Usage(cluster kinds.Cluster, quota *corev1.ResourceQuota) corev1.ResourceList {
+// usage is what the objects in a quota's namespace use of what the quota limits.
+func usage(cluster kinds.Cluster, quota *corev1.ResourceQuota) corev1.ResourceList {
 	hard := quota.Spec.Hard
 	used := corev1.ResourceList{}
 	for name := range hard {
@@ -151,6 +151,17 @@ func relevant(used, hard corev1.ResourceList) corev1.ResourceList {
 		}
 	}
 	return kept
+}
+
+// increases keeps of a difference what is more than before. What becomes less the controller takes off.
+func increases(difference corev1.ResourceList) corev1.ResourceList {
+	more := corev1.ResourceList{}
+	for name, q := range difference {
+		if q.Sign() > 0 {
+			more[name] = q
+		}
+	}
+	return more
 }
 
 func add(a, b corev1.ResourceList) corev1.ResourceList {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -18,10 +20,10 @@ import (
 
 // ResourceQuota refuses what would exceed a quota of its namespace.
 //
-// Two requests at the same moment must not both take the last place. Kubernetes counts in the quota's status, with a
-// compare-and-swap, and a controller corrects it later. Here the present objects are counted at each request, and what
-// was let through a moment ago and is not stored yet is kept in mind as a reservation, so that the count is right at
-// once, also after a deletion.
+// As in Kubernetes the use is counted in the quota's status: what is let in is added to it, by a write that fails when another
+// server was faster, so that two requests at the same moment never both take the last place. What is freed the controller
+// takes off a moment later (package resourcequota), by counting anew. A quota that nobody has counted for yet is counted here;
+// Kubernetes refuses everything until its controller has.
 type ResourceQuota struct {
 	validates
 	mu       sync.Mutex
@@ -35,8 +37,12 @@ type reservation struct {
 	until         time.Time
 }
 
-// reservationTime is how long a write may take after it was let through.
-const reservationTime = 5 * time.Second
+const (
+	// reservationTime is how long a write may take after it was let through.
+	reservationTime = 5 * time.Second
+	// quotaTries is how often a quota is tried that others write to as well.
+	quotaTries = 4
+)
 
 func (*ResourceQuota) Name() string { return "ResourceQuota" }
 
@@ -45,37 +51,68 @@ func (q *ResourceQuota) Validate(ctx context.Context, r *apiserver.AdmissionRequ
 	if a.Namespace == "" || a.Subresource != "" && !resizes(r) || r.Operation != create && r.Operation != update || a.Resource == "namespaces" {
 		return nil
 	}
-	quotas := r.Cluster.List("", "resourcequotas", a.Namespace)
-	if len(quotas) == 0 {
+	if len(r.Cluster.List("", "resourcequotas", a.Namespace)) == 0 {
 		return nil
 	}
 	object, ok := r.Object.(kinds.Object)
 	if !ok {
 		return nil
 	}
-	old, _ := r.Old.(kinds.Object)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.forget(r.Cluster)
-	counted := false
-	for _, listed := range quotas {
-		quota, ok := listed.(*corev1.ResourceQuota)
-		if !ok {
-			continue
-		}
-		concerned, err := q.check(r, quota, object, old)
-		if err != nil {
-			return forbidden(r, err)
-		}
-		counted = counted || concerned
-	}
-	if counted && r.Operation == create && !r.DryRun && object.GetUID() != "" {
+	charged, err := q.charge(ctx, r, object)
+	if charged && r.Operation == create && object.GetUID() != "" {
 		q.reserve(ctx, object, a)
 	}
-	return nil
+	return err
 }
 
-// reserve keeps an object in mind until it is stored or its request has ended.
+// charge adds what a write uses to the quotas that it concerns. It says whether there are any.
+func (q *ResourceQuota) charge(ctx context.Context, r *apiserver.AdmissionRequest, object kinds.Object) (charged bool, err error) {
+	settled := map[string]bool{}
+	for range quotaTries {
+		var open []*corev1.ResourceQuota
+		for _, listed := range r.Cluster.List("", "resourcequotas", r.Attributes.Namespace) {
+			quota, ok := listed.(*corev1.ResourceQuota)
+			if !ok || settled[quota.Name] {
+				continue
+			}
+			changed, err := q.check(r, quota, object)
+			if err != nil {
+				return charged, forbidden(r, err)
+			}
+			if changed != nil {
+				open = append(open, changed)
+			}
+		}
+		if r.DryRun {
+			return false, nil
+		}
+		var failure error
+		for _, quota := range open {
+			if err := writeStatus(ctx, r.Cluster, quota); err != nil {
+				failure = err
+				continue
+			}
+			settled[quota.Name], charged = true, true
+		}
+		if failure == nil || !apierrors.IsConflict(failure) {
+			return charged, failure
+		}
+		err = failure
+	}
+	return charged, err
+}
+
+func writeStatus(ctx context.Context, cluster kinds.Cluster, quota *corev1.ResourceQuota) error {
+	writer, ok := cluster.(kinds.StatusWriter)
+	if !ok {
+		return nil
+	}
+	return writer.UpdateStatus(ctx, "", "resourcequotas", quota)
+}
+
+// reserve keeps an object in mind until it is stored or its request has ended, for who counts anew meanwhile.
 func (q *ResourceQuota) reserve(ctx context.Context, object kinds.Object, a apiserver.Attributes) {
 	if q.reserved == nil {
 		q.reserved = map[types.UID]reservation{}
@@ -93,55 +130,72 @@ func (q *ResourceQuota) reserve(ctx context.Context, object kinds.Object, a apis
 	})
 }
 
-// forget drops the reservations of what is stored by now, or never was.
-func (q *ResourceQuota) forget(cluster kinds.Cluster) {
+// Usage counts what is used of a quota's limits by all objects that there are, and by those that are about to be stored.
+func (q *ResourceQuota) Usage(cluster kinds.Cluster, quota *corev1.ResourceQuota) corev1.ResourceList {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.count(cluster, quota)
+}
+
+func (q *ResourceQuota) count(cluster kinds.Cluster, quota *corev1.ResourceQuota) corev1.ResourceList {
+	used := usage(cluster, quota)
 	for uid, r := range q.reserved {
 		stored, found := cluster.Get(r.group, r.plural, r.object.GetNamespace(), r.object.GetName())
 		if found && stored.GetUID() == uid || time.Now().After(r.until) {
 			delete(q.reserved, uid)
+			continue
+		}
+		if r.object.GetNamespace() == quota.Namespace && inScopes(quota, r.object) {
+			used = add(used, relevant(usageOf(r.group, r.plural, r.object), quota.Spec.Hard))
 		}
 	}
+	return used
 }
 
-// check compares what a write adds with what a quota leaves. It says whether the quota is about the object at all.
-func (q *ResourceQuota) check(r *apiserver.AdmissionRequest, quota *corev1.ResourceQuota, object, old kinds.Object) (bool, error) {
+// check compares what a write adds with what a quota leaves. It returns the quota with the new use in its status, or nil when
+// the write uses nothing of it.
+func (q *ResourceQuota) check(r *apiserver.AdmissionRequest, quota *corev1.ResourceQuota, object kinds.Object) (*corev1.ResourceQuota, error) {
 	a := r.Attributes
 	if !inScopes(quota, object) {
-		return false, nil
+		return nil, nil
 	}
 	hard := quota.Spec.Hard
 	if pod, ok := object.(*corev1.Pod); ok && r.Operation == create {
 		if missing := unspecified(hard, pod); missing != "" {
-			return true, fmt.Errorf("failed quota: %s: must specify %s", quota.Name, missing)
+			return nil, fmt.Errorf("failed quota: %s: must specify %s", quota.Name, missing)
 		}
 	}
 	added := usageOf(a.Group, a.Resource, object)
-	if old != nil && inScopes(quota, old) {
+	if old, ok := r.Old.(kinds.Object); ok && old != nil && inScopes(quota, old) {
 		added = subtract(added, usageOf(a.Group, a.Resource, old))
 	}
-	added = relevant(added, hard)
+	added = increases(relevant(added, hard))
 	if len(added) == 0 {
-		return false, nil
+		return nil, nil
 	}
-	used := Usage(r.Cluster, quota)
-	for _, reserved := range q.reserved {
-		if reserved.object.GetNamespace() == quota.Namespace && inScopes(quota, reserved.object) {
-			used = add(used, relevant(usageOf(reserved.group, reserved.plural, reserved.object), hard))
-		}
+	used := quota.Status.Used
+	if !equality.Semantic.DeepEqual(quota.Status.Hard, hard) { // it is new, or was changed a moment ago
+		used = q.count(r.Cluster, quota)
 	}
-	var exceeded []corev1.ResourceName
+	if exceeded := exceeding(used, added, hard); len(exceeded) > 0 {
+		return nil, fmt.Errorf("exceeded quota: %s, requested: %s, used: %s, limited: %s", quota.Name,
+			show(added, exceeded), show(used, exceeded), show(hard, exceeded))
+	}
+	changed := quota.DeepCopy()
+	changed.Status.Hard, changed.Status.Used = hard.DeepCopy(), add(used, added)
+	return changed, nil
+}
+
+// exceeding lists of which limits more would be used than they allow.
+func exceeding(used, added, hard corev1.ResourceList) (exceeded []corev1.ResourceName) {
 	for _, name := range sortedNames(added) {
-		total, delta, most := used[name].DeepCopy(), added[name], hard[name]
-		total.Add(delta)
-		if delta.Sign() > 0 && total.Cmp(most) > 0 {
+		total, most := used[name].DeepCopy(), hard[name]
+		total.Add(added[name])
+		if total.Cmp(most) > 0 {
 			exceeded = append(exceeded, name)
 		}
 	}
-	if len(exceeded) == 0 {
-		return true, nil
-	}
-	return true, fmt.Errorf("exceeded quota: %s, requested: %s, used: %s, limited: %s", quota.Name,
-		show(added, exceeded), show(used, exceeded), show(hard, exceeded))
+	return exceeded
 }
 
 func show(list corev1.ResourceList, names []corev1.ResourceName) string {

@@ -159,6 +159,13 @@ type Indexed interface {
 	AnyIndexed(group, plural, namespace, value string, match func(Object) bool) bool
 }
 
+// StatusWriter is a Cluster in which admission can note what it has decided.
+type StatusWriter interface {
+	// UpdateStatus writes an object's status as the API server itself. It returns a conflict when the object is not the
+	// stored one any more.
+	UpdateStatus(ctx context.Context, group, plural string, object Object) error
+}
+
 // Allocator hands out values of a finite range, each to one owner.
 type Allocator interface {
 	// Allocate takes a certain value. The error says why it cannot be had: out of range, or taken.

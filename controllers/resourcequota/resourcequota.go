@@ -1,13 +1,15 @@
 // Package resourcequota keeps the status of ResourceQuotas: how much of each limit is used.
 //
-// The limits are kept by the API server's admission, which adds what a new object uses before it lets it in. This
-// controller counts anew when something was deleted, a pod has finished, or the limits changed, so that what is freed can
-// be used again. In Kubernetes it also counts everything every five minutes; here too, as a safety net, and for kinds whose
-// deletions no controller watches, which Kubernetes watches for the quotas' sake.
+// The limits are kept by the API server's admission, which adds what a new object uses to the status before it lets it in.
+// This controller counts anew when something was deleted or made smaller, a pod has finished, or the limits changed, so that
+// what is freed can be used again; and half a second after admission has added something, for that may not have been stored
+// after all. In Kubernetes it counts everything every five minutes, and not after admission; here too, as a safety net, and
+// for kinds whose deletions no controller watches, which Kubernetes watches for the quotas' sake.
 package resourcequota
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -30,6 +32,10 @@ const (
 
 	workers = 5               // Kubernetes' default
 	resync  = 5 * time.Minute // --resource-quota-sync-period
+	// checkDelay is how long after a change of a status it is checked.
+	checkDelay = 500 * time.Millisecond
+	// freedDelay is how long after a deletion it is counted.
+	freedDelay = 10 * time.Millisecond
 )
 
 // Usage counts what the objects of a quota's namespace use of its limits.
@@ -54,6 +60,8 @@ func New(base controllers.Base, usage Usage) *Controller {
 		Update: func(old, q *corev1.ResourceQuota) {
 			if !equality.Semantic.DeepEqual(old.Spec, q.Spec) || !equality.Semantic.DeepEqual(q.Spec.Hard, q.Status.Hard) {
 				c.loop.Add(controllers.Key(q), controllers.Cause("resourcequotas", q, "changed"))
+			} else if !equality.Semantic.DeepEqual(old.Status.Used, q.Status.Used) {
+				c.loop.AddAfter(controllers.Key(q), checkDelay, controllers.Cause("resourcequotas", q, "charged"))
 			}
 		},
 	})
@@ -64,6 +72,13 @@ func New(base controllers.Base, usage Usage) *Controller {
 			}
 		},
 		Delete: func(pod *corev1.Pod) { c.freed("pods", pod, "deleted") },
+	})
+	client.InformerFor[*corev1.Service](base.Informers).Handle(client.Handler[*corev1.Service]{
+		Update: func(old, service *corev1.Service) {
+			if old.Spec.Type != service.Spec.Type || len(old.Spec.Ports) != len(service.Spec.Ports) {
+				c.freed("services", service, "changed")
+			}
+		},
 	})
 	watchDeletions[*corev1.Service](c)
 	watchDeletions[*corev1.PersistentVolumeClaim](c)
@@ -92,9 +107,20 @@ func watchDeletions[T client.Object](c *Controller) {
 
 func (c *Controller) freed(resource string, object client.Object, what string) {
 	for _, quota := range c.quotas.List(object.GetNamespace(), nil) {
-		// Many may go at once: one count serves them all.
-		c.loop.AddAfter(controllers.Key(quota), 50*time.Millisecond, controllers.Cause(resource, object, what))
+		// Many may go at once: one count serves them all, and takes longer the more there are.
+		delay := freedDelay + controllers.BatchDelay(objectsOf(quota))
+		c.loop.AddAfter(controllers.Key(quota), delay, controllers.Cause(resource, object, what))
 	}
+}
+
+// objectsOf is how many objects a quota counts, as far as its status says.
+func objectsOf(quota *corev1.ResourceQuota) (objects int) {
+	for name, used := range quota.Status.Used {
+		if name == corev1.ResourcePods || strings.HasPrefix(string(name), "count/") {
+			objects += int(used.Value())
+		}
+	}
+	return objects
 }
 
 // Run works until the context ends.

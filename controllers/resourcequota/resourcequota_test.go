@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubette/apiserver/admission"
+	"kubette/client"
 	"kubette/controllers"
 	"kubette/controllers/controllertest"
 	"kubette/controllers/resourcequota"
@@ -19,9 +20,10 @@ import (
 func TestUsage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c *controllertest.Cluster
+		var counting admission.ResourceQuota
 		c = controllertest.Start(t, func(base controllers.Base) []controllers.Controller {
 			return []controllers.Controller{resourcequota.New(base, func(quota *corev1.ResourceQuota) corev1.ResourceList {
-				return admission.Usage(c.Server.Cluster(), quota)
+				return counting.Usage(c.Server.Cluster(), quota)
 			})}
 		})
 		controllertest.Create(c, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default"}, Spec: controllertest.Template("web", "nginx").Spec})
@@ -74,9 +76,10 @@ func TestDeletionsFree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var c *controllertest.Cluster
+				var counting admission.ResourceQuota
 				c = controllertest.Start(t, func(base controllers.Base) []controllers.Controller {
 					return []controllers.Controller{resourcequota.New(base, func(quota *corev1.ResourceQuota) corev1.ResourceList {
-						return admission.Usage(c.Server.Cluster(), quota)
+						return counting.Usage(c.Server.Cluster(), quota)
 					})}
 				})
 				test.create(c)
@@ -95,4 +98,47 @@ func TestDeletionsFree(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What admission has counted, and was not stored after all, is taken off again.
+func TestAWrongStatusIsPutRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *controllertest.Cluster
+		var counting admission.ResourceQuota
+		c = controllertest.Start(t, func(base controllers.Base) []controllers.Controller {
+			return []controllers.Controller{resourcequota.New(base, func(quota *corev1.ResourceQuota) corev1.ResourceList {
+				return counting.Usage(c.Server.Cluster(), quota)
+			})}
+		})
+		limits := corev1.ResourceList{corev1.ResourcePods: resource.MustParse("3"), corev1.ResourceServicesNodePorts: resource.MustParse("5")}
+		controllertest.Create(c, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "small", Namespace: "default"},
+			Spec: corev1.ResourceQuotaSpec{Hard: limits}})
+		service := controllertest.Create(c, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default"},
+			Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Ports: []corev1.ServicePort{{Port: 80}}}})
+		want := func(when, pods, ports string) {
+			t.Helper()
+			used := controllertest.Get[*corev1.ResourceQuota](c, "default", "small").Status.Used
+			if p, s := used[corev1.ResourcePods], used[corev1.ResourceServicesNodePorts]; p.String() != pods || s.String() != ports {
+				t.Errorf("%s: pods %s, node ports %s, want %s and %s", when, p.String(), s.String(), pods, ports)
+			}
+		}
+		c.Pass(time.Second)
+		quota := controllertest.Get[*corev1.ResourceQuota](c, "default", "small").DeepCopy()
+		quota.Status.Used = corev1.ResourceList{corev1.ResourcePods: resource.MustParse("2"), corev1.ResourceServicesNodePorts: resource.MustParse("1")}
+		if _, err := client.Of[*corev1.ResourceQuota](c.Client).UpdateStatus(t.Context(), quota); err != nil {
+			t.Fatal(err)
+		}
+		c.Settle()
+		want("at first", "2", "1")
+		c.Pass(time.Second)
+		want("a second later", "0", "1")
+		service = service.DeepCopy()
+		service.Spec.Type = corev1.ServiceTypeClusterIP
+		service.Spec.Ports[0].NodePort = 0
+		if _, err := client.Of[*corev1.Service](c.Client).Update(t.Context(), service); err != nil {
+			t.Fatal(err)
+		}
+		c.Pass(time.Second)
+		want("no node port any more", "0", "0")
+	})
 }
