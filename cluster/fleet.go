@@ -105,7 +105,7 @@ func (c *Cluster) AddNode(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return plan.name, c.waitFor(ctx, []nodePlan{plan})
+	return plan.name, c.waitFor(ctx, []nodePlan{plan}, nodeReady)
 }
 
 func (c *Cluster) addNode() (nodePlan, error) {

@@ -159,7 +159,7 @@ func (r *recorder) journal(ctx context.Context) explain.Journal {
 	return explain.Journal{Writes: func(object explain.Ref) []explain.Write { return r.writes(ctx, object, false) }, Step: r.step}
 }
 
-// writes are the kept writes of an object, oldest first. A cause names a resource without its group: the first row of
+// writes are the kept writes of an object, oldest first; with the changes that the newest made, if they are wanted. A cause names a resource without its group: the first row of
 // that name is meant.
 func (r *recorder) writes(ctx context.Context, object explain.Ref, changes bool) []explain.Write {
 	if row := r.byName[object.Resource]; object.Kind == "" && row != nil {
@@ -176,7 +176,7 @@ func (r *recorder) writes(ctx context.Context, object explain.Ref, changes bool)
 		if i > 0 {
 			before = entries[i-1]
 		}
-		if changes && entry.Version > 1 {
+		if changes && entry.Version > 1 && i >= len(entries)-explain.ChainWrites {
 			if found, err := r.changes(before, entry); err == nil {
 				writes[i].Changes = found
 			}

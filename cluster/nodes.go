@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,16 +99,20 @@ func run(ctx context.Context, parts []part) {
 // nodesTime bounds how long the nodes may take to be ready.
 const nodesTime = 2 * time.Minute
 
-// waitForNodes returns when every node that the cluster begins with is Ready.
+// waitForNodes returns when every node that the cluster begins with takes pods: it is Ready, and the node controller has seen
+// that. Otherwise the first pods of a user in a hurry would begin with a warning that they fit nowhere.
 func (c *Cluster) waitForNodes(ctx context.Context) error {
-	if err := c.waitFor(ctx, c.nodePlans()); err != nil || c.firstNode != controlPlaneNumber {
+	open := func(n *corev1.Node) bool {
+		return nodeReady(n) && !slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeNotReady })
+	}
+	if err := c.waitFor(ctx, c.nodePlans(), open); err != nil || c.firstNode != controlPlaneNumber {
 		return err
 	}
 	return c.labelControlPlane(ctx)
 }
 
-// waitFor returns when nodes are Ready.
-func (c *Cluster) waitFor(ctx context.Context, plans []nodePlan) error {
+// waitFor returns when nodes are as they shall be.
+func (c *Cluster) waitFor(ctx context.Context, plans []nodePlan, good func(*corev1.Node) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, nodesTime)
 	defer cancel()
 	waiting := map[string]bool{}
@@ -115,7 +120,7 @@ func (c *Cluster) waitFor(ctx context.Context, plans []nodePlan) error {
 		waiting[plan.name] = true
 	}
 	err := until(ctx, c.as(component("kube-scheduler")), func(n *corev1.Node) bool {
-		if nodeReady(n) {
+		if good(n) {
 			delete(waiting, n.Name)
 		}
 		return len(waiting) == 0

@@ -49,7 +49,16 @@ func (c *Cluster) why(ctx context.Context, records *recorder, object explain.Ref
 	if err != nil {
 		return nil, err
 	}
-	journal := explain.Journal{Step: records.step, Writes: func(object explain.Ref) []explain.Write { return records.writes(ctx, object, true) }}
+	// One object is asked for again and again: each of its writes may have led to the next.
+	known := map[explain.Ref][]explain.Write{}
+	journal := explain.Journal{Step: records.step, Writes: func(object explain.Ref) []explain.Write {
+		writes, ok := known[object]
+		if !ok {
+			writes = records.writes(ctx, object, true)
+			known[object] = writes
+		}
+		return writes
+	}}
 	why.Chain = append(why.Chain, explain.Chain(journal, object, snapshot.Events(object))...)
 	if object.Resource == "pods" {
 		why.Attempts = c.decisions(object.Namespace, object.Name)

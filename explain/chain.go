@@ -19,6 +19,8 @@ type Link struct {
 	Above bool `json:"above,omitempty"`
 	// Repeated is how many more writes of the same kind directly before it are left out.
 	Repeated int `json:"repeated,omitempty"`
+	// Omitted is how many writes directly after it are left out, because there are so many newer ones.
+	Omitted int `json:"omitted,omitempty"`
 	// Unknown says that no record tells what led to the write, although a component made it: the record of the step is no
 	// longer kept.
 	Unknown bool `json:"unknown,omitempty"`
@@ -33,13 +35,20 @@ type Said struct {
 	Count   int32  `json:"count,omitempty"`
 }
 
+// ChainWrites is how many of an object's writes a chain shows, the newest; and the oldest, its creation most often. A quota
+// may have thousands.
+const ChainWrites = 200
+
 // Chain tells how an object came to be as it is, newest first: its own writes and events, then, from its creation, what
 // led to that, up to somebody's first word.
 func Chain(j Journal, object Ref, events []*corev1.Event) []Link {
 	writes := j.Writes(object)
 	var links []Link
-	for i := range writes {
-		w := writes[i]
+	for i, w := range writes {
+		if i < len(writes)-ChainWrites && i > 0 {
+			links[0].Omitted++
+			continue
+		}
 		j.Explain(&w)
 		links = append(links, linkOf(&w))
 	}

@@ -98,3 +98,21 @@ func TestExplainNamesTheTrigger(t *testing.T) {
 		}
 	}
 }
+
+// Of an object that was written thousands of times, the newest writes are shown, and its creation.
+func TestChainOfABusyObject(t *testing.T) {
+	quota := Ref{Resource: "resourcequotas", Namespace: "default", Name: "q"}
+	writes := []Write{{Revision: 1, Time: now, Actor: "kubernetes-admin", Verb: "create", Object: quota, Created: true}}
+	for i := range 5000 {
+		writes = append(writes, Write{Revision: int64(i + 2), Time: now.Add(time.Duration(i) * time.Second), Actor: "system:apiserver", Verb: "update/status", Object: quota,
+			Changes: []Change{{Path: "status.used." + string(rune('a'+i%2))}}})
+	}
+	j := Journal{Writes: func(Ref) []Write { return writes }, Step: func(string) *loop.Record { return nil }}
+	links := Chain(j, quota, nil)
+	if len(links) != ChainWrites+1 {
+		t.Fatalf("%d links, want %d", len(links), ChainWrites+1)
+	}
+	if first, last := links[0].Write.Revision, links[len(links)-1].Write; first != 5001 || !last.Created || links[len(links)-1].Omitted != 4800 {
+		t.Errorf("from revision %d to %+v, %d left out", first, last, links[len(links)-1].Omitted)
+	}
+}

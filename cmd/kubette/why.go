@@ -193,6 +193,9 @@ func (p *whyPrinter) link(link explain.Link) {
 	if link.Repeated > 0 {
 		line += "  " + p.paint(faint, "("+p.word("repeated", "count", link.Repeated)+")")
 	}
+	if link.Omitted > 0 {
+		line += "  " + p.paint(faint, "("+p.word("omitted", "count", link.Omitted)+")")
+	}
 	switch {
 	case link.Unknown:
 		line += "  " + p.paint(faint, "("+p.word("unknown")+")")

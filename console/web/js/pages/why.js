@@ -88,7 +88,8 @@ function chain() {
         : [h('a', { href: '#', 'data-act': 'travel', 'data-arg': String(write.revision), class: 'num', title: t('travel') }, '#' + write.revision), ' ', h('strong', {}, write.who), ' ', write.verb, ' ', link.above ? h('a', { href: address('why', [write.object.resource + (write.object.group ? '.' + write.object.group : ''), write.object.namespace || '-', write.object.name]) }, `${write.object.kind} ${write.object.name}`) : null,
           h('div', { class: 'dim' }, write.because ? '← ' + causeText(write.because) + (write.trigger ? ' (#' + write.trigger + ')' : '') : link.unknown ? t('cause.unknown') : ''),
           changesOf(write)],
-      link.repeated ? h('span', { class: 'dim' }, ' ' + t('why.repeated', { n: link.repeated })) : null)
+      link.repeated ? h('span', { class: 'dim' }, ' ' + t('why.repeated', { n: link.repeated })) : null,
+      link.omitted ? h('span', { class: 'dim' }, ' ' + t('why.omitted', { n: link.omitted })) : null)
   })), why.chain.length > 60 ? h('p', { class: 'dim' }, t('more', { n: why.chain.length - 60 })) : null)
 }
 
