@@ -76,7 +76,7 @@ func (w *lateWatch) Stop() {
 	w.Interface.Stop()
 }
 
-// Set makes writes fail with what a function returns, if that is not nil. The verb is create, update, patch, delete or
+// Set makes calls fail with what a function returns, if that is not nil. The verb is get, create, update, patch, delete or
 // deletecollection; with a subresource it is, for example, update/status. A nil function ends the faults.
 func (f *Faults) Set(fail func(verb, resource, name string) error) {
 	f.mu.Lock()
@@ -95,6 +95,14 @@ func (f *Faults) check(verb string, resource schema.GroupVersionResource, name s
 		verb += "/" + subresource[0]
 	}
 	return fail(verb, resource.Resource, name)
+}
+
+// Get implements client.Interface.
+func (f *Faults) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string, options metav1.GetOptions) (runtime.Object, error) {
+	if err := f.check("get", resource, name); err != nil {
+		return nil, err
+	}
+	return f.Interface.Get(ctx, resource, namespace, name, options)
 }
 
 // Create implements client.Interface.

@@ -1,6 +1,7 @@
 package cronjob_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -133,6 +134,33 @@ func TestConcurrencyPolicies(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A Job that cannot be read is not replaced; that is said, and tried again.
+func TestReplacingAJobThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		create(c, "* * * * *", func(s *batchv1.CronJobSpec) { s.ConcurrencyPolicy = batchv1.ReplaceConcurrent })
+		c.Pass(time.Minute + time.Second)
+		c.Faults.Set(func(verb, resource, _ string) error {
+			if verb == "get" && resource == "jobs" {
+				return errors.New("no answer")
+			}
+			return nil
+		})
+		c.Pass(time.Minute)
+		if diff := cmp.Diff([]string{"1"}, jobs(c)); diff != "" {
+			t.Errorf("while it cannot be read: jobs (-want +got):\n%s", diff)
+		}
+		if events := c.Events("CronJob", "tick"); !slices.Contains(events, "FailedGet: Get job: no answer") {
+			t.Errorf("events %q", events)
+		}
+		c.Faults.Set(nil)
+		c.Pass(30 * time.Second)
+		if diff := cmp.Diff([]string{"2"}, jobs(c)); diff != "" {
+			t.Errorf("then: jobs (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestHistoryLimits(t *testing.T) {

@@ -126,11 +126,9 @@ func (r *run) create(ctx context.Context, due time.Time) error {
 func (r *run) deleteActive(ctx context.Context) error {
 	for _, ref := range slices.Clone(r.cron.Status.Active) {
 		job, err := client.Of[*batchv1.Job](r.Client).Get(ctx, r.cron.Namespace, ref.Name)
-		if err != nil {
-			if controllers.IgnoreNotFound(err) != nil {
-				return err
-			}
-			continue
+		if err != nil { // of one that is gone, the next try takes note
+			r.Events.Event(r.cron, corev1.EventTypeWarning, "FailedGet", "Get job: %v", err)
+			return err
 		}
 		loop.Say(ctx, "ReplaceJob", "name", ref.Name)
 		if err := r.delete(ctx, job); err != nil {
