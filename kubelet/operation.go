@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
 	"kubette/client"
 	"kubette/loop"
 	"kubette/store"
@@ -20,7 +21,7 @@ type operation struct {
 }
 
 // quick is how long a reconcile waits for its operation, so that what is over at once is reported at once.
-const quick = 20 * time.Millisecond
+const quick = 100 * time.Millisecond
 
 // begin starts an operation and gives it a moment. At its end the pod is looked at again; what the operation found out is
 // in the worker and in the runtime.
