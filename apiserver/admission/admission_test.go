@@ -175,7 +175,7 @@ func TestLimitRanger(t *testing.T) {
 
 func TestResourceQuota(t *testing.T) {
 	c := newCluster(t)
-	hard := corev1.ResourceList{"pods": resource.MustParse("2"), "requests.cpu": resource.MustParse("1"), "count/configmaps": resource.MustParse("1")}
+	hard := corev1.ResourceList{"pods": resource.MustParse("2"), "requests.cpu": resource.MustParse("1"), "count/configmaps": resource.MustParse("1"), "count/events": resource.MustParse("0")}
 	create(t, c, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "q", Namespace: "default"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}})
 	asks := func(cpu string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) { p.Spec.Containers[0].Resources.Requests = list(cpu, "") }
@@ -188,6 +188,7 @@ func TestResourceQuota(t *testing.T) {
 	if err := client.Of[*corev1.Pod](c).Delete(t.Context(), "default", "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	create(t, c, &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "said", Namespace: "default"}, InvolvedObject: corev1.ObjectReference{Namespace: "default"}})
 	const full = `pods "d" is forbidden: exceeded quota: q, requested: pods=1,requests.cpu=800m, used: pods=2,requests.cpu=700m, limited: pods=2,requests.cpu=1`
 	refused(t, c, pod("d", asks("800m")), full) // until somebody counts
 	recount(t, c, "q")

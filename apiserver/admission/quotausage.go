@@ -40,7 +40,7 @@ func countedResources(hard corev1.ResourceList) []groupPlural {
 	}
 	var all []groupPlural
 	for resource := range seen {
-		if resource.plural != "" {
+		if resource.plural != "" && resource.plural != "events" { // as admission does not
 			all = append(all, resource)
 		}
 	}

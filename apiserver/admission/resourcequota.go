@@ -48,6 +48,9 @@ func (*ResourceQuota) Name() string { return "ResourceQuota" }
 
 func (q *ResourceQuota) Validate(ctx context.Context, r *apiserver.AdmissionRequest) error {
 	a := r.Attributes
+	if a.Resource == "events" { // these are never counted (Kubernetes' DefaultIgnoredResources): they come by the thousand
+		return nil
+	}
 	if a.Namespace == "" || a.Subresource != "" && !resizes(r) || r.Operation != create && r.Operation != update || a.Resource == "namespaces" {
 		return nil
 	}

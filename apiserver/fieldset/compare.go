@@ -77,7 +77,7 @@ func (w *walk) note(how difference, at fieldpath.Path) {
 func (w *walk) compare(s *shape, a, b reflect.Value) error {
 	a, b = pointee(a), pointee(b)
 	if s.form == atom || s.empty(a) && s.empty(b) {
-		w.whole(a, b)
+		w.whole(s, a, b)
 		return nil
 	}
 	// Most lists stay as they are, and naming their items costs more than to see that.
@@ -96,14 +96,14 @@ func (w *walk) compare(s *shape, a, b reflect.Value) error {
 	return nil
 }
 
-func (w *walk) whole(a, b reflect.Value) {
+func (w *walk) whole(s *shape, a, b reflect.Value) {
 	switch {
 	case !a.IsValid() && !b.IsValid():
 	case !a.IsValid():
 		w.note(added, w.path)
 	case !b.IsValid():
 		w.note(removed, w.path)
-	case !same(a, b):
+	case s.flat && !equal(a, b), !s.flat && !same(a, b):
 		w.note(modified, w.path)
 	}
 }

@@ -32,6 +32,7 @@ type shape struct {
 	fields  []field // of a structure
 	element *shape  // of mapping, set and keyed; of an atom that is a structure, its fields
 	keys    []key   // of keyed
+	flat    bool    // an atom of scalars only, such as a reference to an object: if two differ, so does their JSON
 }
 
 // field is a field of a structure, by its JSON name.
@@ -133,7 +134,7 @@ func (s *shapes) of(t reflect.Type, fact string) (*shape, error) {
 		return nil, fmt.Errorf("%s has no fixed structure", t)
 	case fact == "atomic" && t.Kind() == reflect.Struct:
 		parts, err := s.structure(t)
-		return &shape{form: atom, element: parts}, err
+		return &shape{form: atom, element: parts, flat: err == nil && parts.scalars(t)}, err
 	case fact == "atomic", reflect.PointerTo(t).Implements(marshaler), reflect.PointerTo(t).Implements(textMarshaler):
 		return &shape{form: atom}, nil
 	}
@@ -187,6 +188,21 @@ func (s *shapes) structure(t reflect.Type) (*shape, error) {
 		return nil, err
 	}
 	return made, nil
+}
+
+// scalars says that all of a structure's fields are texts, numbers and truth values, and shown.
+func (s *shape) scalars(t reflect.Type) bool {
+	if len(s.fields) != t.NumField() {
+		return false
+	}
+	for i := range t.NumField() {
+		switch t.Field(i).Type.Kind() {
+		case reflect.String, reflect.Bool, reflect.Int32, reflect.Int64:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // addFields adds the fields that JSON shows, those of inlined structures included.
