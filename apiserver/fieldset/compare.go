@@ -367,8 +367,8 @@ func same(a, b reflect.Value) bool {
 	if equal(a, b) {
 		return true
 	}
-	if x, ok := a.Interface().(metav1.Time); ok {
-		y, ok := b.Interface().(metav1.Time)
+	if x, ok := timeOf(a); ok {
+		y, ok := timeOf(b)
 		return ok && x.Unix() == y.Unix()
 	}
 	left, err := json.Marshal(a.Interface())
@@ -377,6 +377,15 @@ func same(a, b reflect.Value) bool {
 	}
 	right, err := json.Marshal(b.Interface())
 	return err == nil && bytes.Equal(left, right)
+}
+
+// timeOf reads a time where it lies.
+func timeOf(v reflect.Value) (*metav1.Time, bool) {
+	if !v.CanAddr() {
+		return nil, false
+	}
+	t, ok := v.Addr().Interface().(*metav1.Time)
+	return t, ok
 }
 
 // equal is reflect.DeepEqual; where it can, it looks at the values in their place and copies neither.
