@@ -59,22 +59,30 @@ type claim struct {
 	mine   bool
 }
 
-// compare returns what a write changes; old is nil for a new object.
-func (m *fieldManagers) compare(op *operation, old, object kinds.Object) (*change, error) {
+// compare returns what a write changes, and the address that is hidden in that (see fieldset.Types.Sum) and is to be hidden in what
+// the owners of the fields have, "" for none; old is nil for a new object.
+func (m *fieldManagers) compare(op *operation, owners []metav1.ManagedFieldsEntry, old, object kinds.Object) (*change, string, error) {
 	if old == nil {
 		old = m.res.blank
 	}
-	sum, err := structures.Sum(old, object)
+	owned, only := "", true
+	for i := 0; i < len(owners) && only; i++ {
+		owned, only = fieldset.AddressIn(rawFields(owners[i].FieldsV1), owned)
+	}
+	if !only {
+		owned = ""
+	}
+	sum, address, err := structures.Sum(old, object, owned, only)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	key := changeKey{op.Subresource, sum}
 	if known, ok := m.changes.get(key); ok {
-		return known, nil
+		return known, address, nil
 	}
-	fields, err := structures.Compare(old, object)
+	fields, err := structures.Compare(old, object, address)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if filter := m.res.resetFilter(op.Subresource); filter != nil {
 		fields.Added, fields.Modified, fields.Removed = filter.Filter(fields.Added), filter.Filter(fields.Modified), filter.Filter(fields.Removed)
@@ -82,40 +90,63 @@ func (m *fieldManagers) compare(op *operation, old, object kinds.Object) (*chang
 	set := fields.Modified.Union(fields.Added)
 	made := &change{same: fields.Same(), set: set, removed: fields.Removed, own: set.Difference(identity)}
 	m.changes.put(key, made)
-	return made, nil
+	return made, address, nil
+}
+
+// remainder is what an owner has after a change; fields is nil when nothing is left.
+type remainder struct {
+	same   bool // as it was
+	fields *metav1.FieldsV1
 }
 
 // left returns what an owner has after a change: what it had, nil for nothing, without what was changed, and with it when
 // the change is its own. The result is nil when nothing is left; it is shared.
-func (m *fieldManagers) left(fields *metav1.FieldsV1, by *change, mine bool) (*metav1.FieldsV1, error) {
+func (m *fieldManagers) left(fields *metav1.FieldsV1, by *change, mine bool, address string) (*metav1.FieldsV1, error) {
 	before := &noFields
 	if fields != nil {
 		var err error
-		if before, err = m.sets.decode(fields); err != nil {
+		if before, err = m.sets.decode(rawFields(fields), address); err != nil {
 			return nil, err
 		}
 	}
 	key := claim{before, by, mine}
 	rest, known := m.rests.get(key)
-	if known {
-		return rest, nil
-	}
-	left := before.Difference(by.set).Difference(by.removed)
-	if mine {
-		left = left.Union(by.own)
-	}
-	switch {
-	case left.Empty():
-	case left.Equals(before):
-		rest = fields
-	default:
-		var err error
-		if rest, err = m.sets.encode(left); err != nil {
-			return nil, err
+	if !known {
+		left := before.Difference(by.set).Difference(by.removed)
+		if mine {
+			left = left.Union(by.own)
 		}
+		switch {
+		case left.Empty():
+		case left.Equals(before):
+			rest.same = true
+		default:
+			var err error
+			if rest.fields, err = m.sets.encode(left); err != nil {
+				return nil, err
+			}
+		}
+		m.rests.put(key, rest)
 	}
-	m.rests.put(key, rest)
-	return rest, nil
+	if rest.same {
+		return fields, nil
+	}
+	return shown(rest.fields, address), nil
+}
+
+// shown are fields with the address that was hidden in them; those without are shared.
+func shown(fields *metav1.FieldsV1, address string) *metav1.FieldsV1 {
+	if fields == nil || address == "" {
+		return fields
+	}
+	hidden := rawFields(fields)
+	raw := fieldset.Show(hidden, address)
+	if &raw[0] == &hidden[0] {
+		return fields
+	}
+	own := &metav1.FieldsV1{}
+	own.SetRawBytes(raw)
+	return own
 }
 
 // noFields is what somebody has who has set nothing yet.
@@ -136,8 +167,9 @@ type fieldSets struct {
 // rememberedSets bounds what is remembered of a resource; when it is reached, everything is forgotten.
 const rememberedSets = 512
 
-func (s *fieldSets) decode(fields *metav1.FieldsV1) (*fieldpath.Set, error) {
-	raw := rawFields(fields)
+// decode returns a set in which an address is hidden, unless it is "".
+func (s *fieldSets) decode(raw []byte, address string) (*fieldpath.Set, error) {
+	raw = fieldset.Hide(raw, address)
 	s.mu.Lock()
 	set := s.decoded[string(raw)]
 	s.mu.Unlock()

@@ -28,7 +28,7 @@ type fieldManagers struct {
 
 	sets    fieldSets
 	changes memory[changeKey, *change]
-	rests   memory[claim, *metav1.FieldsV1] // what a change leaves to those who had set a field before
+	rests   memory[claim, remainder] // what a change leaves to those who had set a field before
 
 	mu   sync.Mutex
 	made map[string]*managedfields.FieldManager

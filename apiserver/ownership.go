@@ -23,12 +23,12 @@ func (m *fieldManagers) record(op *operation, old, object kinds.Object) (bool, e
 		object.SetManagedFields(nil) // the object was never tracked
 		return true, nil
 	}
-	change, err := m.compare(op, old, object)
+	change, address, err := m.compare(op, entries, old, object)
 	if err != nil {
 		return false, err
 	}
 	if !change.same {
-		if entries, err = m.reassign(op, entries, change); err != nil {
+		if entries, err = m.reassign(op, entries, change, address); err != nil {
 			return false, err
 		}
 	}
@@ -92,7 +92,7 @@ var identity = fieldpath.NewSet(
 )
 
 // reassign gives the changed fields to the writer.
-func (m *fieldManagers) reassign(op *operation, entries []metav1.ManagedFieldsEntry, change *change) ([]metav1.ManagedFieldsEntry, error) {
+func (m *fieldManagers) reassign(op *operation, entries []metav1.ManagedFieldsEntry, change *change, address string) ([]metav1.ManagedFieldsEntry, error) {
 	writer := metav1.ManagedFieldsEntry{Manager: op.manager, Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1",
 		APIVersion: m.res.GroupVersionKind().GroupVersion().String(), Subresource: op.Subresource}
 	if writer.Manager == "" {
@@ -106,7 +106,7 @@ func (m *fieldManagers) reassign(op *operation, entries []metav1.ManagedFieldsEn
 			found, e.Time = true, new(now())
 		}
 		var err error
-		if e.FieldsV1, err = m.left(e.FieldsV1, change, mine); err != nil {
+		if e.FieldsV1, err = m.left(e.FieldsV1, change, mine, address); err != nil {
 			return nil, err
 		}
 		if e.FieldsV1 != nil {
@@ -115,7 +115,7 @@ func (m *fieldManagers) reassign(op *operation, entries []metav1.ManagedFieldsEn
 	}
 	if !found && !change.own.Empty() {
 		var err error
-		if writer.FieldsV1, err = m.left(nil, change, true); err != nil {
+		if writer.FieldsV1, err = m.left(nil, change, true, address); err != nil {
 			return nil, err
 		}
 		writer.Time = new(now())

@@ -22,9 +22,10 @@ type Change struct {
 func (c *Change) Same() bool { return c.Added.Empty() && c.Modified.Empty() && c.Removed.Empty() }
 
 // Compare walks two objects of one Go type, given as pointers. It returns an error when the type's structure is not
-// known, or when an item of a list lacks its keys.
-func (t *Types) Compare(before, after any) (*Change, error) {
-	w := walk{change: &Change{Added: fieldpath.NewSet(), Modified: fieldpath.NewSet(), Removed: fieldpath.NewSet()}}
+// known, or when an item of a list lacks its keys. An address that Sum has returned is hidden (see there), unless it is "".
+func (t *Types) Compare(before, after any, address string) (*Change, error) {
+	w := walk{change: &Change{Added: fieldpath.NewSet(), Modified: fieldpath.NewSet(), Removed: fieldpath.NewSet()},
+		hides: address != "", address: address}
 	if err := t.walk(&w, before, after); err != nil {
 		return nil, err
 	}
@@ -48,6 +49,9 @@ type walk struct {
 	change *Change
 	sum    *sum
 	path   fieldpath.Path
+
+	hides   bool   // an address in keys
+	address string // that is hidden
 }
 
 // difference is how a field differs.
@@ -236,7 +240,7 @@ func (w *walk) items(s *shape, a, b reflect.Value) error {
 		}
 		*of = fieldpath.MakePathElementMap(list.Len())
 		for i := range list.Len() {
-			element, err := s.element.name(s, list.Index(i))
+			element, err := w.name(s, list.Index(i))
 			if err != nil {
 				return err
 			}

@@ -38,7 +38,7 @@ func TestCompareIsTheLibrarys(t *testing.T) {
 					mix(random, reflect.ValueOf(after).Elem(), reflect.ValueOf(other).Elem())
 				}
 				want, wantErr := libraryCompare(converter, before, after)
-				got, err := types.Compare(before, after)
+				got, err := types.Compare(before, after, "")
 				if wantErr != nil {
 					continue // the library refuses objects for more reasons
 				}
@@ -129,15 +129,15 @@ func TestSumTellsChangesApart(t *testing.T) {
 		after := before.DeepCopy()
 		mix(random, reflect.ValueOf(after).Elem(), reflect.ValueOf(other).Elem())
 		for _, pair := range [][2]*corev1.Pod{{before, after}, {before.DeepCopy(), after.DeepCopy()}, {after, before}, {&corev1.Pod{}, after}} {
-			change, err := types.Compare(pair[0], pair[1])
+			sum, address, err := types.Sum(pair[0], pair[1], "", true)
 			if err != nil {
 				continue
 			}
-			text := fmt.Sprint(change.Added, change.Modified, change.Removed)
-			sum, err := types.Sum(pair[0], pair[1])
+			change, err := types.Compare(pair[0], pair[1], address)
 			if err != nil {
 				t.Fatal(err)
 			}
+			text := fmt.Sprint(change.Added, change.Modified, change.Removed)
 			if known, ok := changes[sum]; ok && known != text {
 				t.Fatalf("two changes have the sum %x:\n%s\n%s", sum, known, text)
 			}
@@ -163,18 +163,69 @@ func TestSumIsOfTheFieldsOnly(t *testing.T) {
 		p.Spec.Containers = []corev1.Container{{Name: "app", Image: value, Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}
 		return p
 	}
-	first, err := types.Sum(&corev1.Pod{}, pod("one"))
+	first, _, err := types.Sum(&corev1.Pod{}, pod("one"), "", true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		if again, err := types.Sum(&corev1.Pod{}, pod("other")); err != nil || again != first {
+		if again, _, err := types.Sum(&corev1.Pod{}, pod("other"), "", true); err != nil || again != first {
 			t.Fatalf("%x, then %x (%v)", first, again, err)
 		}
 	}
 	port := pod("one")
 	port.Spec.Containers[0].Ports[0].ContainerPort = 81
-	if other, _ := types.Sum(&corev1.Pod{}, port); other == first {
+	if other, _, _ := types.Sum(&corev1.Pod{}, port, "", true); other == first {
 		t.Error("another port has the same sum")
+	}
+}
+
+// The address of a pod is hidden, so that what is reported of many pods changes the same; shown again, the fields are as if
+// nothing had been hidden. Of two addresses none is hidden: they would be in the wrong order.
+func TestAnAddressIsHidden(t *testing.T) {
+	var types Types
+	reported := func(ips ...string) *corev1.Pod {
+		p := &corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning}}
+		for _, ip := range ips {
+			p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: ip})
+		}
+		return p
+	}
+	sums := map[uint64]bool{}
+	for _, ip := range []string{"10.97.2.3", "fd00::1"} {
+		sum, address, err := types.Sum(&corev1.Pod{}, reported(ip), "", true)
+		if err != nil || address != ip {
+			t.Fatalf("%q is hidden (%v)", address, err)
+		}
+		sums[sum] = true
+		plain, err := types.Compare(&corev1.Pod{}, reported(ip), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		change, err := types.Compare(&corev1.Pod{}, reported(ip), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, _ := plain.Added.ToJSON()
+		covered, _ := change.Added.ToJSON()
+		if diff := cmp.Diff(string(want), string(Show(covered, address))); diff != "" {
+			t.Errorf("shown (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(string(covered), string(Hide(want, address))); diff != "" {
+			t.Errorf("hidden again (-want +got):\n%s", diff)
+		}
+		if found, only := AddressIn(want, ""); found != ip || !only {
+			t.Errorf("found %q, the only one: %v", found, only)
+		}
+		if _, only := AddressIn(want, "10.97.9.9"); only {
+			t.Error("another address is taken for the same")
+		}
+	}
+	if len(sums) != 1 {
+		t.Errorf("%d different changes, want one", len(sums))
+	}
+	for _, several := range [][2]*corev1.Pod{{{}, reported("10.97.2.3", "fd00::1")}, {reported("10.97.2.3"), reported("fd00::1")}, {{}, reported("@")}} {
+		if _, address, err := types.Sum(several[0], several[1], "", true); err != nil || address != "" {
+			t.Errorf("of %v and %v %q is hidden (%v)", several[0].Status.PodIPs, several[1].Status.PodIPs, address, err)
+		}
 	}
 }

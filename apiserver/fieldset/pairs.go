@@ -64,7 +64,7 @@ func (w *walk) pairs(s *shape, a, b reflect.Value, pairs []int) error {
 		if !y.IsValid() {
 			named = x
 		}
-		element, err := s.element.name(s, named)
+		element, err := w.name(s, named)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package fieldset
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -12,13 +13,17 @@ import (
 // Thousands of objects that are made from one template change in the same way, and to see that costs a fraction of what it
 // costs to name the fields. Sums are random, and of use in this process only; that two changes share one by chance is as
 // likely as a wrong bit in memory.
-func (t *Types) Sum(before, after any) (uint64, error) {
-	w := walk{sum: &sum{}}
+//
+// An address in the keys of lists does not tell changes apart if it may be hidden, and is the only one: Sum returns it, or "".
+// known is the one that must be it, or "" for any.
+func (t *Types) Sum(before, after any, known string, hide bool) (uint64, string, error) {
+	w := walk{sum: &sum{}, hides: hide, address: known}
 	w.sum.hash.SetSeed(t.seed())
-	if err := t.walk(&w, before, after); err != nil {
-		return 0, err
+	err := t.walk(&w, before, after)
+	if errors.Is(err, errPlain) {
+		return t.Sum(before, after, "", false)
 	}
-	return w.sum.total, nil
+	return w.sum.total, w.address, err
 }
 
 // sum adds up the hashes of what differs, so that the order in which a map is walked does not matter.
