@@ -95,8 +95,15 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 		}
 		return 0, c.slices.Clear(ctx, namespace, name)
 	}
-	groups, skipped := groupsOf(endpoints)
+	groups, invalid, skipped := groupsOf(endpoints)
 	loop.Say(ctx, "Mirror", "groups", len(groups), "skipped", skipped)
+	if invalid > 0 {
+		c.Events.Event(endpoints, corev1.EventTypeWarning, "InvalidIPAddress", "Skipped %d invalid IP addresses when mirroring to EndpointSlices", invalid)
+	}
+	if skipped > invalid {
+		c.Events.Event(endpoints, corev1.EventTypeWarning, "TooManyAddressesToMirror",
+			"A max of %d addresses can be mirrored to EndpointSlices per Endpoints subset. %d addresses were skipped", perSubset, skipped)
+	}
 	annotations := maps.Clone(endpoints.Annotations)
 	delete(annotations, corev1.LastAppliedConfigAnnotation)
 	delete(annotations, corev1.EndpointsLastChangeTriggerTime)
@@ -115,21 +122,26 @@ func excluded(endpoints *corev1.Endpoints) bool {
 	return leader || endpoints.Labels[discoveryv1.LabelSkipMirror] == "true"
 }
 
-// groupsOf translates subsets, and counts the addresses that are no IP addresses or too many.
-func groupsOf(endpoints *corev1.Endpoints) (groups []endpointslice.Group, skipped int) {
+// groupsOf translates subsets, and counts the addresses that are no IP addresses, and all that are left out: those, and what is
+// too many.
+func groupsOf(endpoints *corev1.Endpoints) (groups []endpointslice.Group, invalid, skipped int) {
 	for _, subset := range endpoints.Subsets {
 		byFamily := map[discoveryv1.AddressType]*endpointslice.Group{}
-		total := 0
+		added := 0
 		add := func(addresses []corev1.EndpointAddress, ready bool) {
 			for _, address := range addresses {
 				family := discoveryv1.AddressTypeIPv4
-				if utilnet.IsIPv6String(address.IP) {
-					family = discoveryv1.AddressTypeIPv6
-				}
-				if total++; total > perSubset || !utilnet.IsIPv4String(address.IP) && !utilnet.IsIPv6String(address.IP) {
+				switch {
+				case added >= perSubset:
 					skipped++
 					continue
+				case utilnet.IsIPv6String(address.IP):
+					family = discoveryv1.AddressTypeIPv6
+				case !utilnet.IsIPv4String(address.IP):
+					skipped, invalid = skipped+1, invalid+1
+					continue
 				}
+				added++
 				if byFamily[family] == nil {
 					byFamily[family] = &endpointslice.Group{Family: family, Ports: portsOf(subset.Ports)}
 				}
@@ -144,7 +156,7 @@ func groupsOf(endpoints *corev1.Endpoints) (groups []endpointslice.Group, skippe
 			}
 		}
 	}
-	return groups, skipped
+	return groups, invalid, skipped
 }
 
 func endpointOf(address corev1.EndpointAddress, ready bool) discoveryv1.Endpoint {

@@ -149,3 +149,26 @@ func TestFailingWritesAreTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+// Of a subset 1,000 addresses are copied, and what is left out is said.
+func TestTooManyAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t)
+		var ips []string
+		for i := range 1003 {
+			ips = append(ips, fmt.Sprintf("192.0.%d.%d", 2+i/250, i%250+1))
+		}
+		write(c, nil, subset(5432, ips...))
+		copied := 0
+		for _, slice := range controllertest.List[*discoveryv1.EndpointSlice](c, "default") {
+			copied += len(slice.Endpoints)
+		}
+		if copied != 1000 {
+			t.Errorf("%d addresses are copied", copied)
+		}
+		const why = "TooManyAddressesToMirror: A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. 3 addresses were skipped"
+		if events := c.Events("Endpoints", "db"); !slices.Contains(events, why) {
+			t.Errorf("events %q", events)
+		}
+	})
+}
