@@ -4,7 +4,6 @@ package ephemeralvolume
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -70,22 +69,23 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (time.Duration, 
 	if !ok || pod.DeletionTimestamp != nil {
 		return 0, nil
 	}
-	var failures []error
 	for i := range pod.Spec.Volumes {
-		if volume := &pod.Spec.Volumes[i]; volume.Ephemeral != nil && volume.Ephemeral.VolumeClaimTemplate != nil {
-			failures = append(failures, c.ensure(ctx, pod, volume))
+		volume := &pod.Spec.Volumes[i]
+		if volume.Ephemeral == nil || volume.Ephemeral.VolumeClaimTemplate == nil {
+			continue
+		}
+		if err := c.ensure(ctx, pod, volume); err != nil {
+			c.Events.Event(pod, corev1.EventTypeWarning, "FailedBinding", "ephemeral volume %s: %v", volume.Name, err)
+			return 0, fmt.Errorf("pod %s, ephemeral volume %s: %w", key, volume.Name, err)
 		}
 	}
-	return 0, errors.Join(failures...)
+	return 0, nil
 }
 
 func (c *Controller) ensure(ctx context.Context, pod *corev1.Pod, volume *corev1.Volume) error {
 	name := controllers.ClaimName(pod, volume)
 	if there, ok := c.claims.Get(pod.Namespace, name); ok {
-		if metav1.IsControlledBy(there, pod) {
-			return nil
-		}
-		return fmt.Errorf("PVC %s/%s was not created for pod %s/%s (pod is not owner)", pod.Namespace, name, pod.Namespace, pod.Name)
+		return ownedBy(pod, there)
 	}
 	template := volume.Ephemeral.VolumeClaimTemplate.DeepCopy()
 	loop.Say(ctx, "CreateClaim", "name", name)
@@ -94,9 +94,23 @@ func (c *Controller) ensure(ctx context.Context, pod *corev1.Pod, volume *corev1
 			OwnerReferences: []metav1.OwnerReference{controllers.OwnerRef(pod)}},
 		Spec: template.Spec,
 	})
-	if err != nil && !apierrors.IsAlreadyExists(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		c.Events.Event(pod, corev1.EventTypeWarning, "FailedToCreatePVC", "ephemeral volume %s: create PVC %s: %v", volume.Name, name, err)
-		return fmt.Errorf("create PVC %s: %w", name, err)
+	switch {
+	case err == nil, apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil
+	case apierrors.IsAlreadyExists(err): // the cache does not show it yet
+		there, err := client.Of[*corev1.PersistentVolumeClaim](c.Client).Get(ctx, pod.Namespace, name)
+		if err != nil {
+			return err
+		}
+		return ownedBy(pod, there)
 	}
-	return nil
+	return fmt.Errorf("create PVC %s: %w", name, err)
+}
+
+// ownedBy is an error for a claim that has the name of a pod's, and is not the pod's: nothing of another's is given to it.
+func ownedBy(pod *corev1.Pod, claim *corev1.PersistentVolumeClaim) error {
+	if metav1.IsControlledBy(claim, pod) {
+		return nil
+	}
+	return fmt.Errorf("PVC %s/%s was not created for pod %s/%s (pod is not owner)", claim.Namespace, claim.Name, pod.Namespace, pod.Name)
 }
