@@ -8,7 +8,7 @@
 //
 // What many of them need is here: owner.go (who owns what; adopting and releasing), pods.go (making and deleting pods),
 // ranking.go (which pods to delete first), expectations.go and writes.go (not to act twice while a cache lags behind),
-// stale.go, parallel.go (slow start, batches), hash.go (the pod-template-hash), nodes.go, services.go, resources.go.
+// parallel.go (slow start, batches), hash.go (the pod-template-hash), nodes.go, services.go, resources.go.
 // Package controllertest runs controllers against a real API server on virtual time. A good first chapter is package
 // replicaset, then deployment.
 package controllers

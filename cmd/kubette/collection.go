@@ -48,15 +48,14 @@ func pace() {
 // watch is called after the next collection: that finds an object which nobody needs.
 func (p *pacer) watch() {
 	runtime.AddCleanup(new([16]byte), func(p *pacer) {
-		p.collected(time.Now())
+		p.collected(time.Now(), readHeap())
 		p.watch()
 	}, p)
 }
 
-func (p *pacer) collected(now time.Time) {
+func (p *pacer) collected(now time.Time, h heap) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := readHeap()
 	pace := float64(h.allocated-p.before) / now.Sub(p.last).Seconds()
 	p.last, p.before = now, h.allocated
 	if pace < burstPace {
