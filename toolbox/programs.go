@@ -25,6 +25,7 @@ func tools() map[string]Program {
 		"seq": seq, "sort": sortLines, "tail": tail, "tr": tr, "uniq": uniq, "wc": wc,
 		// network
 		"curl": curl, "nc": nc, "nslookup": nslookup, "wget": wget,
+		"test": condition, "[": condition,
 		// system
 		"date": date, "env": env, "false": falseProgram, "hostname": hostname, "id": id, "printenv": env, "sleep": sleep,
 		"true": trueProgram, "uname": uname, "yes": yes,

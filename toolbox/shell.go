@@ -24,7 +24,7 @@ func shellProgram(ctx context.Context, p *Process) int {
 		// The script comes from standard input. The interpreter would copy what it is given there, and take it from the script.
 		stdin = nil
 	}
-	runner, err := p.runner(ctx, stdin, args)
+	runner, err := p.runner(ctx, stdin, positional(options, args))
 	if err != nil {
 		return p.fail("%v", err)
 	}
@@ -58,11 +58,33 @@ func shellOptions(args []string) (options shellFlags, rest []string) {
 	return options, args
 }
 
-func (p *Process) runner(ctx context.Context, stdin io.Reader, args []string) (*interp.Runner, error) {
-	var params []string
-	if len(args) > 1 {
-		params = append([]string{"--"}, args[1:]...)
+// positional are the arguments that a script knows as $1, $2 and so on: those after its file or, with -c, after its name.
+func positional(options shellFlags, args []string) []string {
+	before := 1
+	if options.command {
+		before = 2
 	}
+	return args[min(before, len(args)):]
+}
+
+// condition is test EXPRESSION, or [ EXPRESSION ]: what the shell has built in, for who calls it as a program, such as
+// `kubectl cp`.
+func condition(ctx context.Context, p *Process) int {
+	args := p.Args[1:]
+	if p.Args[0] == "[" {
+		if len(args) == 0 || args[len(args)-1] != "]" {
+			fmt.Fprintln(p.Stderr, "[: missing ]")
+			return exitUsage
+		}
+		args = args[:len(args)-1]
+	}
+	inner := *p
+	inner.Args = append([]string{"sh", "-c", `test "$@"`, "test"}, args...)
+	return shellProgram(ctx, &inner)
+}
+
+func (p *Process) runner(ctx context.Context, stdin io.Reader, arguments []string) (*interp.Runner, error) {
+	params := append([]string{"--"}, arguments...)
 	runner, err := interp.New(
 		interp.Env(expand.ListEnviron(p.Env...)),
 		interp.Params(params...),

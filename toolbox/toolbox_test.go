@@ -99,6 +99,41 @@ func TestAShellReadsCommandsAndFiles(t *testing.T) {
 	}
 }
 
+// What is after a script is its arguments: with -c, the first is its name.
+func TestAScriptsArguments(t *testing.T) {
+	files := rooted{dir: t.TempDir()}
+	if out, _, code := runProgram(t, files, "", "sh", "-c", `echo $# "$1" "$2"`, "name", "a", "b c"); out != "2 a b c\n" || code != 0 {
+		t.Errorf("%q, code %d", out, code)
+	}
+}
+
+// test is a program, too: kubectl cp asks it whether there is a directory.
+func TestConditions(t *testing.T) {
+	files := rooted{dir: t.TempDir()}
+	if _, complaints, code := runProgram(t, files, "", "sh", "-c", "mkdir /d; echo x > '/a b'"); code != 0 {
+		t.Fatal(complaints)
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"test", "-d", "/d"}, 0},
+		{[]string{"test", "-d", "/a b"}, 1},
+		{[]string{"test", "-f", "/a b"}, 0},
+		{[]string{"test", "-e", "/none"}, 1},
+		{[]string{"test", "a", "=", "a"}, 0},
+		{[]string{"test", "!", "-e", "/d"}, 1},
+		{[]string{"test", "2", "-gt", "10"}, 1},
+		{[]string{"test"}, 1},
+		{[]string{"[", "-d", "/d", "]"}, 0},
+		{[]string{"[", "-d", "/d"}, 2},
+	} {
+		if _, complaints, code := runProgram(t, files, "", test.args...); code != test.code {
+			t.Errorf("%q ends with %d, want %d: %s", test.args, code, test.code, complaints)
+		}
+	}
+}
+
 func TestTarCarriesATree(t *testing.T) {
 	from, to := rooted{dir: t.TempDir()}, rooted{dir: t.TempDir()}
 	if _, complaints, code := runProgram(t, from, "", "sh", "-c", "mkdir -p /d/e; echo deep > /d/e/f; echo flat > /d/g"); code != 0 {
