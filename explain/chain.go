@@ -54,7 +54,7 @@ func Chain(j Journal, object Ref, events []*corev1.Event) []Link {
 	}
 	for _, event := range events {
 		links = append(links, Link{Time: eventTime(event), Event: &Said{Who: sourceOf(event), Type: event.Type,
-			Reason: event.Reason, Message: event.Message, Count: max(event.Count, 1)}})
+			Reason: event.Reason, Message: event.Message, Count: countOf(event)}})
 	}
 	slices.SortStableFunc(links, func(a, b Link) int { return b.Time.Compare(a.Time) })
 	links = foldRepeats(links)
@@ -126,12 +126,22 @@ func samePaths(a, b []Change) bool {
 
 func eventTime(e *corev1.Event) time.Time {
 	switch {
+	case e.Series != nil:
+		return e.Series.LastObservedTime.Time
 	case !e.LastTimestamp.IsZero():
 		return e.LastTimestamp.Time
 	case !e.EventTime.IsZero():
 		return e.EventTime.Time
 	}
 	return e.CreationTimestamp.Time
+}
+
+// countOf is how often an event has happened, as far as was written.
+func countOf(e *corev1.Event) int32 {
+	if e.Series != nil {
+		return e.Series.Count
+	}
+	return max(e.Count, 1)
 }
 
 // sourceOf is the component that an event is from.

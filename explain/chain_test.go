@@ -116,3 +116,14 @@ func TestChainOfABusyObject(t *testing.T) {
 		t.Errorf("from revision %d to %+v, %d left out", first, last, links[len(links)-1].Omitted)
 	}
 }
+
+// An event of the newer kind says in its series when it happened last, and how often.
+func TestChainOfASeries(t *testing.T) {
+	pod := Ref{Resource: "pods", Namespace: "default", Name: "web-1-a"}
+	event := &corev1.Event{Reason: "FailedScheduling", Type: "Warning", ReportingController: "default-scheduler", EventTime: metav1.NewMicroTime(now),
+		Series: &corev1.EventSeries{Count: 5, LastObservedTime: metav1.NewMicroTime(now.Add(time.Minute))}}
+	newest := Chain(recorded(), pod, []*corev1.Event{event})[0]
+	if newest.Event == nil || newest.Event.Who != "default-scheduler" || newest.Event.Count != 5 || !newest.Time.Equal(now.Add(time.Minute)) {
+		t.Errorf("the newest link is %+v", newest)
+	}
+}

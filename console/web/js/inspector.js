@@ -138,9 +138,10 @@ function eventList() {
   return h('section', { 'data-key': 'events' }, h('h3', {}, t('events')), events.length ? h('ul', { class: 'events' }, events.slice(0, 12).map(eventItem)) : h('p', { class: 'empty' }, t('events.none')))
 }
 
-export const eventItem = event => h('li', { class: event.type === 'Warning' ? 'warning' : '' }, h('strong', {}, (event.type === 'Warning' ? '⚠ ' : '') + event.reason), h('span', { class: 'dim' }, ` ${event.source?.component || event.reportingComponent || ''} · ${age(eventTime(event))}${event.count > 1 ? ' ×' + event.count : ''}`), h('div', {}, event.message))
+export const eventItem = event => h('li', { class: event.type === 'Warning' ? 'warning' : '' }, h('strong', {}, (event.type === 'Warning' ? '⚠ ' : '') + event.reason), h('span', { class: 'dim' }, ` ${event.source?.component || event.reportingComponent || ''} · ${age(eventTime(event))}${countOf(event) > 1 ? ' ×' + countOf(event) : ''}`), h('div', {}, event.message))
 
-export const eventTime = event => event.lastTimestamp || event.eventTime || event.series?.lastObservedTime || event.metadata.creationTimestamp
+const countOf = event => event.series?.count || event.count || 1
+export const eventTime = event => event.series?.lastObservedTime || event.lastTimestamp || event.eventTime || event.metadata.creationTimestamp
 
 export async function eventsOf(resource, ns, name) {
   const kind = rowOf(resource)?.kind
