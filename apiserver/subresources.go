@@ -69,16 +69,26 @@ func (res *resource) subresources() []subresource {
 
 // servesSubresource returns 404 for a subresource that there is not, and 405 for a verb that it does not have.
 func (res *resource) servesSubresource(name, verb string) error {
-	for _, sub := range res.subresources() {
-		if sub.name != name {
-			continue
-		}
-		if slices.Contains(sub.verbs, verb) {
-			return nil
-		}
+	verbs := res.verbsOf(name)
+	switch {
+	case verbs == nil:
+		return errUnknownPath()
+	case !slices.Contains(verbs, verb):
 		return apierrors.NewMethodNotSupported(schema.GroupResource{Group: res.Group, Resource: res.Plural + "/" + name}, verb)
 	}
-	return errUnknownPath()
+	return nil
+}
+
+// verbsOf are those of a subresource; nil when there is none of the name.
+func (res *resource) verbsOf(name string) []string {
+	if name == "status" && res.Status != nil || name == "scale" && res.Scale != nil {
+		return partVerbs
+	}
+	own := ownSubresources[res.groupResource()]
+	if i := slices.IndexFunc(own, func(sub subresource) bool { return sub.name == name }); i >= 0 {
+		return own[i].verbs
+	}
+	return nil
 }
 
 // createSubresource posts to a subresource of an object.
